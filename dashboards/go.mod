@@ -1,0 +1,3 @@
+module github.com/datameesh/datameesh/dashboards
+
+go 1.26.0

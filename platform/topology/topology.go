@@ -1,0 +1,122 @@
+// Package topology is the one list of what the mesh consists of.
+//
+// Every port, database, role, person and API key stands here once; the local
+// runner, the commands and the tests derive theirs from it. The numbers are
+// those of section 3 of docs/design.md.
+package topology
+
+// Ports of the local mesh, all on loopback. --port-offset moves all of them by
+// the same number.
+const (
+	PortSalesAPI           = 30081
+	PortMarketingIngest    = 30083
+	PortSalesAPILogger     = 30084
+	PortMarketingAPILogger = 30085
+
+	PortSalesDB     = 30432
+	PortSalesAPIDB  = 30433
+	PortMarketingDB = 30434
+	PortPlatformDB  = 30435
+
+	PortTrino         = 30808 // https, for people and programs
+	PortTrinoInternal = 30880 // http, between Trino's own nodes
+
+	// Admin ports serve /metrics and nothing else; they are not for people.
+	PortSalesAPIAdmin           = 30681
+	PortMarketingIngestAdmin    = 30683
+	PortSalesAPILoggerAdmin     = 30684
+	PortMarketingAPILoggerAdmin = 30685
+)
+
+// A Database is one logical database on one of the mesh's PostgreSQL servers.
+type Database struct {
+	Name  string // as PostgreSQL knows it: "sales_data"
+	Owner string // role that owns the schema and runs the migrations
+	App   string // role of the service; empty where no service writes
+	// Catalog is the Trino catalog that reads the database; empty for none.
+	Catalog string
+}
+
+// A Server is one PostgreSQL server with its databases.
+type Server struct {
+	Name      string // component name: "sales-db"
+	Port      int
+	Databases []Database
+}
+
+// Servers are the PostgreSQL servers of the mesh. A domain's server is never
+// shared with another domain, so that stopping one is a drill anyone can run.
+var Servers = []Server{
+	{Name: "sales-db", Port: PortSalesDB, Databases: []Database{
+		{Name: "sales_data", Owner: "sales_owner", App: "sales_app", Catalog: "sales"},
+	}},
+	{Name: "sales-api-db", Port: PortSalesAPIDB, Databases: []Database{
+		{Name: "sales_api", Owner: "apimetrics_owner", App: "apimetrics_app", Catalog: "sales_api"},
+	}},
+	{Name: "marketing-db", Port: PortMarketingDB, Databases: []Database{
+		{Name: "marketing_data", Owner: "marketing_owner", App: "marketing_app", Catalog: "marketing"},
+		{Name: "marketing_api", Owner: "apimetrics_owner", App: "apimetrics_app", Catalog: "marketing_api"},
+	}},
+	{Name: "platform-db", Port: PortPlatformDB, Databases: []Database{
+		{Name: "sales_analytics", Owner: "analytics_owner"},
+		// verify reads the domains through postgres_fdw: the path that checks
+		// Trino's answers without using Trino.
+		{Name: "verify", Owner: "verify"},
+	}},
+}
+
+// Read-only roles of every domain database: Trino, Grafana and notebooks each
+// have one, so that each can be limited and revoked alone.
+const (
+	RoleTrino    = "trino_ro"
+	RoleGrafana  = "grafana_ro"
+	RoleNotebook = "notebook_ro"
+)
+
+// Superuser is the role that only the bootstrap uses.
+const Superuser = "postgres"
+
+// A Person is somebody, or some program, that logs in to Trino.
+type Person struct {
+	Name  string
+	Group string // Trino group; rules.json speaks of groups only
+	Does  string
+}
+
+// People of the mesh, then its service users.
+var People = []Person{
+	{"alex", "data_science", "data scientist"},
+	{"sarah", "analysts", "business analyst"},
+	{"mike", "engineers", "data engineer, admin"},
+	{"emma", "executives", "executive, read-only"},
+	{"sam", "sales_team", "sales team"},
+	{"mia", "marketing_team", "marketing analyst of one region"},
+}
+
+// ServiceUsers log in to Trino like people do.
+var ServiceUsers = []Person{
+	{"dbt", "services", "transformation"},
+	{"collector", "services_ro", "platform figures"},
+	{"verify", "services_ro", "readiness and demo checks"},
+}
+
+// An APIKey is a named bearer key of the HTTP services.
+type APIKey struct {
+	Name   string
+	Scopes []string
+	// Services that accept the key, by component name.
+	Services []string
+}
+
+// APIKeys of the mesh. The two logger keys are what the shared middleware of
+// an API sends to the logger beside it; people have no use for them.
+var APIKeys = []APIKey{
+	{"sales-reader", []string{"sales:read"}, []string{"sales-api"}},
+	{"sales-admin", []string{"sales:read", "sales:write"}, []string{"sales-api"}},
+	{"marketing-reader", []string{"leads:read"}, []string{"marketing-ingest"}},
+	{"marketing-admin", []string{"leads:read", "leads:ingest"}, []string{"marketing-ingest"}},
+	{"apimetrics-reader", []string{"metrics:read"}, []string{"sales-api-logger", "marketing-api-logger"}},
+	{"apimetrics-admin", []string{"metrics:read", "logs:write"}, []string{"sales-api-logger", "marketing-api-logger"}},
+	{"sales-api-logging", []string{"logs:write"}, []string{"sales-api-logger"}},
+	{"marketing-ingest-logging", []string{"logs:write"}, []string{"marketing-api-logger"}},
+}

@@ -1,0 +1,3 @@
+module github.com/datameesh/datameesh/services/internal
+
+go 1.26.0
