@@ -1,0 +1,114 @@
+package secrets
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// An Owner is the account that a file is given to, so that a server running
+// under it can read what nobody else may.
+type Owner struct{ UID, GID int }
+
+// Self leaves a file with the account that wrote it.
+var Self = Owner{-1, -1}
+
+// ensureFile makes the file with what content returns unless it exists. It is
+// complete or absent at any moment, and never overwritten.
+func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bool, err error) {
+	path := filepath.Join(s.dir, name)
+	switch info, err := os.Stat(path); {
+	case err == nil:
+		if info.Mode().Perm() != 0o600 {
+			return false, os.Chmod(path, 0o600)
+		}
+		return false, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	b, err := content()
+	if err != nil {
+		return false, err
+	}
+	temp, err := writeTemp(path, b, Self)
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(temp)
+	// Link refuses to replace: of two that make the same secret, one wins.
+	if err := os.Link(temp, path); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return false, nil
+		}
+		return false, err
+	}
+	return true, nil
+}
+
+// replaceFile makes path hold exactly content, mode 0600, by a rename. It
+// leaves a file that does already alone.
+func replaceFile(path string, content []byte, owner Owner) (changed bool, err error) {
+	old, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(old, content) {
+		return false, secure(path, owner)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	temp, err := writeTemp(path, content, owner)
+	if err != nil {
+		return false, err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		os.Remove(temp)
+		return false, err
+	}
+	return true, nil
+}
+
+// writeTemp writes content into a new file beside path and returns its name.
+func writeTemp(path string, content []byte, owner Owner) (name string, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(content); err != nil {
+		return "", err
+	}
+	if owner != Self {
+		if err := f.Chown(owner.UID, owner.GID); err != nil {
+			return "", err
+		}
+	}
+	return f.Name(), f.Sync()
+}
+
+// secure gives an existing file the mode and owner that a new one gets.
+func secure(path string, owner Owner) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm() != 0o600 {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return err
+		}
+	}
+	if owner == Self {
+		return nil
+	}
+	return os.Chown(path, owner.UID, owner.GID)
+}

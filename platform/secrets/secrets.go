@@ -1,0 +1,275 @@
+// Package secrets makes and keeps the passwords, keys and certificates of one mesh.
+package secrets
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// AdminPasswordVariable names the environment variable that, when set, makes
+// the person topology.Admin exist with that password.
+const AdminPasswordVariable = "MEESH_ADMIN_PASSWORD"
+
+// A Kind says what opens with a secret.
+type Kind string
+
+// Kinds of secrets.
+const (
+	KindPerson   Kind = "person"
+	KindService  Kind = "service user"
+	KindAPIKey   Kind = "API key"
+	KindDatabase Kind = "database role"
+	KindInternal Kind = "internal"
+)
+
+// A Secret is one password or key: what it is, not its value.
+type Secret struct {
+	Kind Kind
+	Name string // "mike", "sales-reader", "sales-db/sales_owner"
+	For  string // what it is for, one phrase
+}
+
+// file is where a secret lies below the store's folder.
+func (s Secret) file() string {
+	switch s.Kind {
+	case KindPerson, KindService:
+		return filepath.Join("people", s.Name)
+	case KindAPIKey:
+		return filepath.Join("keys", s.Name)
+	case KindDatabase:
+		return filepath.Join("databases", filepath.FromSlash(s.Name))
+	default:
+		return filepath.Join("internal", s.Name)
+	}
+}
+
+const trinoSharedSecret = "trino-shared-secret"
+
+// ErrNone tells that a folder holds no secrets: the mesh was never started.
+var ErrNone = errors.New("the mesh has no secrets yet")
+
+// An UnknownError tells that there is no secret of that name.
+type UnknownError struct {
+	Name string
+	Near []string // names that look alike, best first; may be empty
+}
+
+func (e *UnknownError) Error() string {
+	msg := fmt.Sprintf("no secret is called %q", e.Name)
+	if len(e.Near) > 0 {
+		msg += "; near: " + strings.Join(e.Near, ", ")
+	}
+	return msg
+}
+
+// A Store is the folder of the secrets of one mesh: a file per secret, mode
+// 0600, holding the secret alone.
+type Store struct{ dir string }
+
+// Ensure makes whatever secret of the topology does not exist yet below dir,
+// the local CA included; existing ones stay. adminPassword is the value of
+// AdminPasswordVariable; empty removes the person admin.
+// changed lists the names of the secrets that were made, replaced or removed.
+func Ensure(dir, adminPassword string) (s *Store, changed []string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("make secrets in %s: %w", dir, err)
+		}
+	}()
+	if err := checkPassword(adminPassword); err != nil {
+		return nil, nil, err
+	}
+	s = &Store{dir: dir}
+	for _, secret := range wanted() {
+		made, err := s.ensureFile(secret.file(), newSecret)
+		if err != nil {
+			return nil, nil, err
+		}
+		if made {
+			changed = append(changed, secret.Name)
+		}
+	}
+	adminChanged, err := s.ensureAdmin(adminPassword)
+	if err != nil {
+		return nil, nil, err
+	}
+	if adminChanged {
+		changed = append(changed, topology.Admin.Name)
+	}
+	caMade, err := s.ensureCA()
+	if err != nil {
+		return nil, nil, err
+	}
+	if caMade {
+		changed = append(changed, "ca")
+	}
+	return s, changed, nil
+}
+
+// Open opens the secrets that Ensure made; ErrNone when it never did.
+func Open(dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	// The CA is made last, so its presence means that everything is there.
+	if _, err := os.Stat(s.CAFile()); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w", dir, ErrNone)
+		}
+		return nil, fmt.Errorf("open secrets: %w", err)
+	}
+	return s, nil
+}
+
+// wanted lists the secrets that a mesh always has.
+func wanted() []Secret {
+	var all []Secret
+	for _, p := range topology.People {
+		all = append(all, Secret{KindPerson, p.Name, p.Does})
+	}
+	for _, p := range topology.ServiceUsers {
+		all = append(all, Secret{KindService, p.Name, p.Does})
+	}
+	for _, k := range topology.APIKeys {
+		all = append(all, Secret{KindAPIKey, k.Name,
+			strings.Join(k.Scopes, " ") + " on " + strings.Join(k.Services, ", ")})
+	}
+	for _, server := range topology.Servers {
+		for _, r := range server.Roles() {
+			all = append(all, Secret{KindDatabase, server.Name + "/" + r.Name, r.Does})
+		}
+	}
+	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"})
+}
+
+// List lists the secrets of the mesh without their values.
+func (s *Store) List() ([]Secret, error) {
+	all := wanted()
+	has, err := s.hasAdmin()
+	if err != nil {
+		return nil, err
+	}
+	if has {
+		i := len(topology.People)
+		admin := Secret{KindPerson, topology.Admin.Name, topology.Admin.Does}
+		all = append(all[:i:i], append([]Secret{admin}, all[i:]...)...)
+	}
+	return all, nil
+}
+
+// Lookup returns the secret of that name; *UnknownError when there is none.
+func (s *Store) Lookup(name string) (string, error) {
+	all, err := s.List()
+	if err != nil {
+		return "", err
+	}
+	names := make([]string, len(all))
+	for i, secret := range all {
+		if secret.Name == name {
+			return s.read(secret.file())
+		}
+		names[i] = secret.Name
+	}
+	return "", &UnknownError{Name: name, Near: near(name, names)}
+}
+
+// Person returns the Trino password of a person or service user.
+func (s *Store) Person(name string) (string, error) {
+	return s.read(Secret{Kind: KindPerson, Name: name}.file())
+}
+
+// APIKey returns a bearer key of the HTTP services.
+func (s *Store) APIKey(name string) (string, error) {
+	return s.read(Secret{Kind: KindAPIKey, Name: name}.file())
+}
+
+// Role returns the password of a role on a PostgreSQL server of the topology.
+func (s *Store) Role(server, role string) (string, error) {
+	return s.read(Secret{Kind: KindDatabase, Name: server + "/" + role}.file())
+}
+
+// TrinoSharedSecret returns what the nodes of Trino show each other.
+func (s *Store) TrinoSharedSecret() (string, error) {
+	return s.read(Secret{Kind: KindInternal, Name: trinoSharedSecret}.file())
+}
+
+// People are those who can log in to Trino, service users last. The person
+// admin is among them only when the mesh was started with a password for them.
+func (s *Store) People() ([]topology.Person, error) {
+	people := append([]topology.Person(nil), topology.People...)
+	has, err := s.hasAdmin()
+	if err != nil {
+		return nil, err
+	}
+	if has {
+		people = append(people, topology.Admin)
+	}
+	return append(people, topology.ServiceUsers...), nil
+}
+
+func (s *Store) hasAdmin() (bool, error) {
+	_, err := os.Stat(filepath.Join(s.dir, adminFile()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func adminFile() string {
+	return Secret{Kind: KindPerson, Name: topology.Admin.Name}.file()
+}
+
+func (s *Store) ensureAdmin(password string) (changed bool, err error) {
+	path := filepath.Join(s.dir, adminFile())
+	if password == "" {
+		err := os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return replaceFile(path, []byte(password), Self)
+}
+
+// checkPassword refuses what a password file cannot carry.
+func checkPassword(password string) error {
+	switch {
+	case len(password) > 72:
+		return fmt.Errorf("%s is %d bytes long; bcrypt, which Trino checks it with, takes at most 72", AdminPasswordVariable, len(password))
+	case strings.ContainsAny(password, "\r\n\x00"):
+		return fmt.Errorf("%s contains a line break or a zero byte; use one line of text", AdminPasswordVariable)
+	}
+	return nil
+}
+
+// newSecret makes 32 random bytes, base64url without padding: 43 characters
+// that need quoting nowhere.
+func newSecret() ([]byte, error) {
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return nil, err
+	}
+	return []byte(base64.RawURLEncoding.EncodeToString(b[:])), nil
+}
+
+func (s *Store) read(name string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read secret %s: not there; \"meesh up\" makes it", filepath.ToSlash(name))
+	}
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	// A secret that somebody wrote by hand or mounted may end in a line break.
+	value := strings.TrimRight(string(b), "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("read secret %s: the file is empty; remove it and run \"meesh up\"", filepath.ToSlash(name))
+	}
+	return value, nil
+}

@@ -1,0 +1,80 @@
+package topology
+
+import "slices"
+
+// A RoleKind says what a database role may do.
+type RoleKind string
+
+// Kinds of database roles.
+const (
+	KindSuperuser RoleKind = "superuser" // the bootstrap
+	KindOwner     RoleKind = "owner"     // migrations and seeding
+	KindApp       RoleKind = "app"       // what a service needs, by GRANT
+	KindReader    RoleKind = "reader"    // SELECT, by GRANT
+)
+
+// A Role is one login role on one PostgreSQL server.
+type Role struct {
+	Name string
+	Kind RoleKind
+	Does string
+}
+
+// DatabaseVerify is the database of the path that checks Trino's answers; no
+// reader but its owner may connect to it.
+const DatabaseVerify = "verify"
+
+// Readers are the read-only roles that may connect to the database.
+func (d Database) Readers() []string {
+	if d.Name == DatabaseVerify {
+		return nil
+	}
+	readers := []string{RoleGrafana, RoleNotebook}
+	if d.Catalog != "" {
+		readers = append([]string{RoleTrino}, readers...)
+	}
+	return readers
+}
+
+// Roles are the roles of the server, each once: the superuser, then owners,
+// apps and readers.
+func (s Server) Roles() []Role {
+	roles := []Role{{Superuser, KindSuperuser, "bootstrap only"}}
+	add := func(name string, kind RoleKind, does string) {
+		if name != "" && !slices.ContainsFunc(roles, func(r Role) bool { return r.Name == name }) {
+			roles = append(roles, Role{name, kind, does})
+		}
+	}
+	for _, d := range s.Databases {
+		add(d.Owner, KindOwner, "owns "+d.Name+", runs its migrations")
+	}
+	for _, d := range s.Databases {
+		add(d.App, KindApp, "the service on "+d.Name)
+	}
+	for _, d := range s.Databases {
+		for _, r := range d.Readers() {
+			add(r, KindReader, readerDoes[r])
+		}
+	}
+	return roles
+}
+
+var readerDoes = map[string]string{
+	RoleTrino:    "Trino's catalogs, read-only",
+	RoleGrafana:  "Grafana, read-only, no personal columns",
+	RoleNotebook: "notebooks, read-only, no personal columns",
+}
+
+// ServerNamed finds a PostgreSQL server by its component name.
+func ServerNamed(name string) (Server, bool) {
+	for _, s := range Servers {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Server{}, false
+}
+
+// Admin is the person whom the seed's document knows as admin. They exist only
+// in a mesh started with MEESH_ADMIN_PASSWORD, so they are not among People.
+var Admin = Person{"admin", "engineers", "administrator of the seed's document"}

@@ -1,0 +1,37 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+)
+
+// Roles per server, written by hand from section 5 of docs/design.md.
+func TestRoles(t *testing.T) {
+	want := map[string]string{
+		"sales-db":     "postgres sales_owner sales_app trino_ro grafana_ro notebook_ro",
+		"sales-api-db": "postgres apimetrics_owner apimetrics_app trino_ro grafana_ro notebook_ro",
+		"marketing-db": "postgres marketing_owner apimetrics_owner marketing_app apimetrics_app trino_ro grafana_ro notebook_ro",
+		"platform-db":  "postgres analytics_owner verify grafana_ro notebook_ro",
+	}
+	if len(Servers) != len(want) {
+		t.Errorf("%d servers, want %d", len(Servers), len(want))
+	}
+	for _, s := range Servers {
+		var names []string
+		for _, r := range s.Roles() {
+			names = append(names, r.Name)
+		}
+		if got := strings.Join(names, " "); got != want[s.Name] {
+			t.Errorf("%s has %s, want %s", s.Name, got, want[s.Name])
+		}
+	}
+}
+
+func TestServerNamed(t *testing.T) {
+	if s, ok := ServerNamed("marketing-db"); !ok || s.Port != PortMarketingDB {
+		t.Errorf("got %v, %v", s, ok)
+	}
+	if _, ok := ServerNamed("marketing"); ok {
+		t.Error("found a server that does not exist")
+	}
+}
