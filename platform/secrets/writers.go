@@ -54,13 +54,17 @@ func (s *Store) WriteAPIKeys(path, service string, owner Owner) (changed bool, e
 	return changed, nil
 }
 
-// bcryptCost is what Trino's password file asks for at least 8 of.
+// bcryptCost of the hashes; Trino refuses a password file below 8.
 const bcryptCost = 10
 
 // WriteTrinoPasswords writes Trino's password file: a bcrypt hash per person.
 // Hashes that still fit their password stay, so the file changes only when a
 // person or a password did.
 func (s *Store) WriteTrinoPasswords(path string, owner Owner) (changed bool, err error) {
+	return s.writeTrinoPasswords(path, owner, bcryptCost)
+}
+
+func (s *Store) writeTrinoPasswords(path string, owner Owner, cost int) (changed bool, err error) {
 	old, err := readPasswordFile(path)
 	if err != nil {
 		return false, fmt.Errorf("write Trino's passwords: %w", err)
@@ -77,7 +81,7 @@ func (s *Store) WriteTrinoPasswords(path string, owner Owner) (changed bool, err
 		}
 		hash := old[p.Name]
 		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
-			h, err := bcrypt.GenerateFromPassword([]byte(password), bcryptCost)
+			h, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 			if err != nil {
 				return false, fmt.Errorf("hash the password of %s: %w", p.Name, err)
 			}
