@@ -1,0 +1,109 @@
+// Package bootstrap makes the roles and databases of a PostgreSQL server before any migration runs.
+package bootstrap
+
+import (
+	"slices"
+
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// A Plan is what one PostgreSQL server shall hold.
+type Plan struct {
+	Roles     []Role
+	Databases []Database
+	// Closed are databases that every role could connect to by default and
+	// that none but the superuser needs.
+	Closed  []string
+	Foreign []Foreign
+}
+
+// A Role is a login role without any special right.
+type Role struct {
+	Name string
+	// ConnectionLimit is how many connections the role may hold; -1 for any number.
+	ConnectionLimit int
+	// Settings hold for every session of the role unless it sets others.
+	Settings map[string]string
+}
+
+// A Database belongs to one role and lets only the listed ones connect.
+type Database struct {
+	Name    string
+	Owner   string
+	Connect []string
+}
+
+// A Foreign is another server of the mesh that a role of this one reads
+// through postgres_fdw.
+type Foreign struct {
+	Name       string // of the foreign server and of the schema for its tables: "sales"
+	In         string // database that reads
+	As         string // role that reads
+	Server     string // component name of the server that is read
+	Database   string // database that is read
+	RemoteRole string // role to read as
+}
+
+// ForeignTables are the tables that the verify database reads, by schema.
+var ForeignTables = map[string][]string{
+	"sales":     {"customers", "orders"},
+	"marketing": {"leads", "campaigns"},
+}
+
+// readerLimits keep a reader's session from harming the domain's service:
+// connections, and how long one statement may take.
+var readerLimits = map[string]struct {
+	connections int
+	statement   string
+}{
+	topology.RoleGrafana:  {20, "30s"},
+	topology.RoleNotebook: {20, "5min"},
+}
+
+// PlanFor derives the plan of a server from the topology.
+func PlanFor(server topology.Server) Plan {
+	plan := Plan{Closed: []string{"postgres", "template1"}}
+	for _, r := range server.Roles() {
+		if r.Kind == topology.KindSuperuser {
+			continue // made by initdb; the one that carries the plan out
+		}
+		role := Role{Name: r.Name, ConnectionLimit: -1, Settings: map[string]string{}}
+		if r.Kind == topology.KindReader {
+			role.Settings["default_transaction_read_only"] = "on"
+		}
+		if limits, ok := readerLimits[r.Name]; ok {
+			role.ConnectionLimit = limits.connections
+			role.Settings["statement_timeout"] = limits.statement
+			role.Settings["idle_in_transaction_session_timeout"] = "5min"
+		}
+		plan.Roles = append(plan.Roles, role)
+	}
+	for _, d := range server.Databases {
+		database := Database{Name: d.Name, Owner: d.Owner}
+		if d.App != "" {
+			database.Connect = append(database.Connect, d.App)
+		}
+		database.Connect = append(database.Connect, d.Readers()...)
+		plan.Databases = append(plan.Databases, database)
+	}
+	if slices.ContainsFunc(server.Databases, func(d topology.Database) bool { return d.Name == topology.DatabaseVerify }) {
+		plan.Foreign = foreign()
+	}
+	return plan
+}
+
+// foreign finds the domain databases that have tables to verify.
+func foreign() []Foreign {
+	var all []Foreign
+	for _, s := range topology.Servers {
+		for _, d := range s.Databases {
+			if _, ok := ForeignTables[d.Catalog]; ok {
+				all = append(all, Foreign{
+					Name: d.Catalog, In: topology.DatabaseVerify, As: topology.DatabaseVerify,
+					Server: s.Name, Database: d.Name, RemoteRole: topology.RoleTrino,
+				})
+			}
+		}
+	}
+	return all
+}
