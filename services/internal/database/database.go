@@ -1,0 +1,98 @@
+// Package database opens PostgreSQL and runs transactions on it, without knowing any table.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrUnavailable says that the database could not be reached or went away; the
+// same request may succeed a moment later.
+var ErrUnavailable = errors.New("database unavailable")
+
+// Limits of one service's pool. A statement that runs longer than the caller
+// waits only takes resources from the others.
+const (
+	maxConnections   = 16
+	connectTimeout   = 2 * time.Second
+	statementTimeout = 10 * time.Second
+)
+
+// A DB is a pool of connections to one database.
+type DB struct{ *pgxpool.Pool }
+
+// Open makes a pool for the URL. It does not connect: a service starts, and
+// stays up, while its database is away. The password comes from PGPASSWORD,
+// so that it stands in no URL.
+func Open(ctx context.Context, url, applicationName string) (*DB, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL is not a PostgreSQL URL (postgres://user@host:port/database): %w", err)
+	}
+	config.MaxConns = maxConnections
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.RuntimeParams["application_name"] = applicationName
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("make the connection pool: %w", err)
+	}
+	return &DB{pool}, nil
+}
+
+// InTx runs f in one transaction: committed when f returns nil, else rolled back.
+func (db *DB) InTx(ctx context.Context, f func(pgx.Tx) error) error {
+	return Classify(pgx.BeginFunc(ctx, db.Pool, f))
+}
+
+// Constraint gives the name of the constraint that err broke, or "".
+func Constraint(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.ConstraintName
+	}
+	return ""
+}
+
+// Classify wraps ErrUnavailable around errors that say the database is away:
+// no connection, one cut off, or a server that is starting or stopping (SQLSTATE
+// classes 08, 53 and 57P, PostgreSQL documentation, appendix A).
+func Classify(err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		if strings.HasPrefix(pgErr.Code, "08") || strings.HasPrefix(pgErr.Code, "53") || strings.HasPrefix(pgErr.Code, "57P") {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+	var connectErr *pgconn.ConnectError
+	var netErr net.Error
+	if errors.As(err, &connectErr) || errors.As(err, &netErr) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, context.DeadlineExceeded) || isCutOff(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// isCutOff recognises a connection that ended in the middle of an answer: pgx
+// reports these as plain io errors or as its own unexported types.
+func isCutOff(err error) bool {
+	for _, text := range []string{"unexpected EOF", "conn closed", "connection reset", "broken pipe", "closed pool"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}

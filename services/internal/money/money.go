@@ -1,0 +1,69 @@
+// Package money holds exact amounts of US dollars.
+package money
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Max is the largest amount that numeric(14,2) can hold.
+const Max Amount = 999_999_999_999_99
+
+// An Amount is a sum of money in cents, so that sums are exact. In JSON and in
+// the database it is a decimal number with two digits after the point.
+type Amount int64
+
+// Parse reads a decimal number with at most two digits after the point, such
+// as "1234.5".
+func Parse(s string) (Amount, error) {
+	digits, negative := strings.CutPrefix(s, "-")
+	whole, fraction, hasPoint := strings.Cut(digits, ".")
+	if whole == "" || hasPoint && fraction == "" || len(fraction) > 2 || strings.ContainsAny(digits, "+-eE_") {
+		return 0, fmt.Errorf("%q is not an amount: write a decimal number with at most two digits after the point", s)
+	}
+	cents, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
+	if err != nil || Amount(cents) > Max {
+		return 0, fmt.Errorf("%q is not an amount from -%v to %v", s, Max, Max)
+	}
+	if negative {
+		cents = -cents
+	}
+	return Amount(cents), nil
+}
+
+// String writes the amount with two digits after the point.
+func (a Amount) String() string {
+	sign := ""
+	if a < 0 {
+		sign, a = "-", -a
+	}
+	return fmt.Sprintf("%s%d.%02d", sign, a/100, a%100)
+}
+
+// MarshalJSON writes the amount as a JSON number.
+func (a Amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalJSON reads a JSON number exactly, never through a float.
+func (a *Amount) UnmarshalJSON(text []byte) (err error) {
+	if bytes.Equal(text, []byte("null")) {
+		return nil
+	}
+	*a, err = Parse(string(text))
+	return err
+}
+
+// Scan reads a numeric of the database (sql.Scanner).
+func (a *Amount) Scan(source any) (err error) {
+	text, ok := source.(string)
+	if !ok {
+		return fmt.Errorf("money: cannot read a %T of the database as an amount", source)
+	}
+	*a, err = Parse(text)
+	return err
+}
+
+// Value writes the amount as a numeric of the database (driver.Valuer).
+func (a Amount) Value() (driver.Value, error) { return a.String(), nil }

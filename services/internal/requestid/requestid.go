@@ -1,0 +1,27 @@
+// Package requestid gives every request an id that its answer, its problems and its logs share.
+package requestid
+
+import (
+	"crypto/rand"
+	"net/http"
+	"regexp"
+)
+
+// Header carries the id in both directions.
+const Header = "X-Request-Id"
+
+// wellFormed keeps what callers send from forging log lines.
+var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Middleware takes the caller's id when it is well-formed, else makes one, and
+// sets it on the response.
+func Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(Header)
+		if !wellFormed.MatchString(id) {
+			id = rand.Text()
+		}
+		w.Header().Set(Header, id)
+		next.ServeHTTP(w, r)
+	})
+}
