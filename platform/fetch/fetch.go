@@ -4,7 +4,13 @@ package fetch
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
 )
 
 // A Tree says where the unpacked packages lie; each is an absolute path.
@@ -14,48 +20,264 @@ type Tree struct {
 	Java       string // usable as JAVA_HOME
 }
 
-// Step names what is being done with a package.
-type Step string
-
-// Steps in the order they happen. Waiting comes first and only when another
-// process fetches the same package.
-const (
-	Waiting     Step = "waiting"
-	Downloading Step = "downloading"
-	Verifying   Step = "verifying"
-	Unpacking   Step = "unpacking"
-	Done        Step = "done"
-)
-
-// An Event is one report of progress.
-type Event struct {
-	Package string // "trino 476"
-	Step    Step
-	Bytes   int64         // so far in this step
-	Total   int64         // of this step; 0 when not known
-	Rate    float64       // bytes per second; 0 when not known yet
-	Left    time.Duration // estimated; 0 when not known yet
-	Text    string        // whom we wait for, where the tree lies
-}
-
-// Progress receives events, possibly from several goroutines at once; nil is allowed.
-type Progress func(Event)
-
-var errNotYet = errors.New("fetch: being written")
-
-// CacheDir is $MEESH_CACHE, else as root /var/cache/datameesh, else datameesh in the user's cache folder.
-func CacheDir() (string, error) { return "", errNotYet }
-
-// PostgreSQL fetches the PostgreSQL server and returns its folder.
+// PostgreSQL returns the folder of the PostgreSQL server, fetching it when the
+// cache does not hold it. Errors are of type *Error, or the context's.
 func PostgreSQL(ctx context.Context, cacheDir string, p Progress) (string, error) {
-	return "", errNotYet
+	return newFetcher(cacheDir, p).ensure(ctx, postgreSQL)
 }
 
-// Java fetches the Java runtime and returns its folder, usable as JAVA_HOME.
-func Java(ctx context.Context, cacheDir string, p Progress) (string, error) { return "", errNotYet }
+// Java returns the folder of the Java runtime, usable as JAVA_HOME, fetching
+// it when the cache does not hold it. Errors are of type *Error, or the context's.
+func Java(ctx context.Context, cacheDir string, p Progress) (string, error) {
+	return newFetcher(cacheDir, p).ensure(ctx, java)
+}
 
-// Trino fetches the trimmed Trino server and returns its folder.
-func Trino(ctx context.Context, cacheDir string, p Progress) (string, error) { return "", errNotYet }
+// Trino returns the folder of the trimmed Trino server, fetching it when the
+// cache does not hold it. Errors are of type *Error, or the context's.
+func Trino(ctx context.Context, cacheDir string, p Progress) (string, error) {
+	return newFetcher(cacheDir, p).ensure(ctx, trino)
+}
 
-// All fetches everything at once.
-func All(ctx context.Context, cacheDir string, p Progress) (Tree, error) { return Tree{}, errNotYet }
+// All returns the folders of all packages and fetches those that are missing,
+// side by side. The first failure stops the others.
+func All(ctx context.Context, cacheDir string, p Progress) (Tree, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		tree Tree
+		wg   sync.WaitGroup
+	)
+	for _, job := range []struct {
+		get func(context.Context, string, Progress) (string, error)
+		dir *string
+	}{{PostgreSQL, &tree.PostgreSQL}, {Java, &tree.Java}, {Trino, &tree.Trino}} {
+		wg.Go(func() {
+			dir, err := job.get(ctx, cacheDir, p)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			*job.dir = dir
+		})
+	}
+	wg.Wait()
+	// The cause is the first failure, or the caller's own cancellation.
+	if err := context.Cause(ctx); err != nil {
+		return Tree{}, err
+	}
+	return tree, nil
+}
+
+// Missing lists the packages that the cache does not hold completely. It
+// neither writes nor uses the network.
+func Missing(cacheDir string) []Package {
+	var missing []Package
+	for _, pkg := range Packages() {
+		if complete(filepath.Join(cacheDir, pkg.dir()), pkg) != nil {
+			missing = append(missing, pkg)
+		}
+	}
+	return missing
+}
+
+// CacheDir is where downloads are kept: $MEESH_CACHE, else as root
+// /var/cache/datameesh (where the servers' own account can read it), else
+// datameesh in the user's cache folder. The path is absolute; the folder need
+// not exist.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("MEESH_CACHE"); dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return "", fmt.Errorf("MEESH_CACHE=%s: %w", dir, err)
+		}
+		return abs, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/cache/datameesh", nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no cache folder for this user, set MEESH_CACHE to a folder of yours: %w", err)
+	}
+	return filepath.Join(dir, "datameesh"), nil
+}
+
+// An Error says what went wrong with a package and what to do about it.
+type Error struct {
+	Package string
+	Problem string // with what was expected and what was found
+	Fix     string
+	Err     error // may be nil
+}
+
+func (e *Error) Error() string {
+	s := e.Package + ": " + e.Problem
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s + ". " + e.Fix
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+const runAgain = "Run the same command again."
+
+// A fetcher brings packages into one cache folder. Its functions are fields
+// for the tests' sake: a full disk is hard to come by.
+type fetcher struct {
+	cache    string
+	progress Progress
+	create   func(root *os.Root, name string, mode fs.FileMode) (io.WriteCloser, error)
+	free     func(dir string) (int64, error)
+}
+
+func newFetcher(cacheDir string, p Progress) *fetcher {
+	return &fetcher{
+		cache:    cacheDir,
+		progress: p,
+		create: func(root *os.Root, name string, mode fs.FileMode) (io.WriteCloser, error) {
+			return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		},
+		free: freeBytes,
+	}
+}
+
+// ensure returns the folder of pkg and makes it when it is missing or damaged.
+func (f *fetcher) ensure(ctx context.Context, pkg Package) (string, error) {
+	cache, err := filepath.Abs(f.cache)
+	if err != nil {
+		return "", &Error{pkg.String(), "cannot tell where the cache folder lies", "Set MEESH_CACHE to an absolute path.", err}
+	}
+	dir := filepath.Join(cache, pkg.dir())
+	if complete(dir, pkg) == nil {
+		return dir, nil
+	}
+	t := newTracker(pkg, f.progress)
+	if err := makeFolders(cache, filepath.Join(cache, ".locks"), filepath.Join(cache, ".work")); err != nil {
+		return "", &Error{pkg.String(), "cannot write the cache folder", "Set MEESH_CACHE to a folder that you may write, then run again.", err}
+	}
+	unlock, err := lock(ctx, filepath.Join(cache, ".locks", pkg.dir()), t)
+	if err != nil {
+		return "", wrap(ctx, pkg, "cannot lock the cache folder", err)
+	}
+	defer unlock()
+	// Whoever held the lock may have fetched it meanwhile.
+	if complete(dir, pkg) != nil {
+		if err := f.fetch(ctx, cache, dir, pkg, t); err != nil {
+			return "", err
+		}
+	}
+	t.step(Done, 0, dir)
+	return dir, nil
+}
+
+// fetch downloads, verifies and unpacks pkg in a work folder and renames the
+// result to dir, so that dir is complete whenever it exists. The caller holds
+// the package's lock.
+func (f *fetcher) fetch(ctx context.Context, cache, dir string, pkg Package, t *tracker) (err error) {
+	if err := f.checkSpace(cache, pkg); err != nil {
+		return err
+	}
+	// A killed process leaves its work folder behind. The name is new each
+	// time, because a client that outlived its parent may still write there.
+	workRoot := filepath.Join(cache, ".work")
+	stale, err := filepath.Glob(filepath.Join(workRoot, pkg.dir()+".*"))
+	if err != nil {
+		return wrap(ctx, pkg, "cannot list the work folder", err)
+	}
+	for _, old := range stale {
+		if err := os.RemoveAll(old); err != nil {
+			return wrap(ctx, pkg, "cannot remove what an interrupted fetch left", err)
+		}
+	}
+	work, err := os.MkdirTemp(workRoot, pkg.dir()+".")
+	if err != nil {
+		return wrap(ctx, pkg, "cannot make a work folder", err)
+	}
+	defer func() {
+		if rmErr := os.RemoveAll(work); rmErr != nil && err == nil {
+			err = wrap(ctx, pkg, "cannot remove the work folder", rmErr)
+		}
+	}()
+
+	file, err := download(ctx, work, pkg, t)
+	if err != nil {
+		return err
+	}
+	t.step(Verifying, pkg.Bytes, "")
+	if err := verify(ctx, file, pkg, t); err != nil {
+		return err
+	}
+	t.step(Unpacking, 0, "")
+	tree := filepath.Join(work, "tree")
+	if err := f.unpackInto(ctx, tree, file, pkg, t); err != nil {
+		return wrap(ctx, pkg, "cannot unpack "+filepath.Base(file), err)
+	}
+	if err := writeManifest(tree, pkg); err != nil {
+		return wrap(ctx, pkg, "cannot note that the package is complete", err)
+	}
+	if err := os.Rename(dir, filepath.Join(work, "damaged")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return wrap(ctx, pkg, "cannot move the damaged tree away", err)
+	}
+	if err := os.Rename(tree, dir); err != nil {
+		return wrap(ctx, pkg, "cannot move the unpacked tree into place", err)
+	}
+	return nil
+}
+
+func (f *fetcher) unpackInto(ctx context.Context, tree, file string, pkg Package, t *tracker) (err error) {
+	if err := makeFolders(tree); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return pkg.unpack(&unpacker{ctx: ctx, root: root, create: f.create, tracker: t}, file)
+}
+
+// checkSpace fails early rather than after half a download. What mvn needs
+// for its own plugin is included.
+func (f *fetcher) checkSpace(cache string, pkg Package) error {
+	const plugin = 30_000_000
+	need := pkg.Bytes + pkg.TreeBytes + plugin
+	free, err := f.free(cache)
+	if err != nil {
+		return &Error{pkg.String(), "cannot ask for the free space of the cache folder", runAgain, err}
+	}
+	if free < need {
+		return &Error{
+			Package: pkg.String(),
+			Problem: fmt.Sprintf("the disk of %s is too full: expected %s free, found %s", cache, megabytes(need), megabytes(free)),
+			Fix:     "Free some space, or set MEESH_CACHE to a folder on another disk, then run again.",
+		}
+	}
+	return nil
+}
+
+// wrap makes an *Error of err, unless the context ended, and names a full disk
+// as such.
+func wrap(ctx context.Context, pkg Package, problem string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: interrupted: %w", pkg, ctx.Err())
+	}
+	fix := runAgain
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		problem = "the disk is full, " + problem
+		fix = "Free some space, or set MEESH_CACHE to a folder on another disk, then run again."
+	case errors.Is(err, fs.ErrPermission):
+		fix = "Set MEESH_CACHE to a folder that you may write, then run again."
+	}
+	return &Error{pkg.String(), problem, fix, err}
+}
+
+// freeBytes is what an unprivileged user may still write below dir.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
