@@ -1,0 +1,188 @@
+// Package trino holds the configuration of the query engine and starts from it on one machine.
+package trino
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+//go:embed etc
+var files embed.FS
+
+const loopback = "127.0.0.1"
+
+// A Command starts a node of Trino in the foreground; the process it starts
+// becomes the server. The environment holds passwords.
+type Command struct {
+	Path string
+	Args []string
+	Env  []string // complete: nothing of the caller's is needed
+	Dir  string   // working folder
+	// Version changes when the files that are read only at the start do.
+	Version string
+}
+
+// Local writes what a coordinator on this machine reads into the state folder
+// (configuration, passwords, groups, certificate) and says how to start it.
+// Files that are right already stay untouched.
+func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("configure Trino: %w", err)
+		}
+	}()
+	if m.Tools.Trino == "" || m.Tools.Java == "" {
+		return Command{}, errors.New("its server or its Java has not been fetched yet")
+	}
+	var (
+		etc       = filepath.Join(d.Trino(), "etc")
+		data      = filepath.Join(d.Trino(), "data")
+		passwords = filepath.Join(d.Trino(), "password.db")
+		groups    = filepath.Join(d.Trino(), "groups.txt")
+		keystore  = KeystoreFile(d)
+	)
+	version, err := WriteFiles(etc)
+	if err != nil {
+		return Command{}, err
+	}
+	if _, err := s.WriteTrinoPasswords(passwords, secrets.Self); err != nil {
+		return Command{}, err
+	}
+	if _, err := s.WriteTrinoGroups(groups, secrets.Self); err != nil {
+		return Command{}, err
+	}
+	if _, err := s.WriteServerCertificate(keystore, secrets.Self); err != nil {
+		return Command{}, err
+	}
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return Command{}, err
+	}
+	shared, err := s.TrinoSharedSecret()
+	if err != nil {
+		return Command{}, err
+	}
+	internal := strconv.Itoa(m.Port(topology.PortTrinoInternal))
+	env := []string{
+		"PATH=/usr/bin:/bin",
+		"HOME=" + data,
+		"TRINO_BIND_ADDRESS=" + loopback,
+		"TRINO_NODE_ADDRESS=" + loopback,
+		"TRINO_NODE_ID=coordinator",
+		"TRINO_DATA_DIR=" + data,
+		"TRINO_HTTP_PORT=" + internal,
+		"TRINO_HTTPS_PORT=" + strconv.Itoa(m.Port(topology.PortTrino)),
+		"TRINO_DISCOVERY_URI=http://" + net.JoinHostPort(loopback, internal),
+		"TRINO_KEYSTORE=" + keystore,
+		"TRINO_PASSWORDS_FILE=" + passwords,
+		"TRINO_GROUPS_FILE=" + groups,
+		"TRINO_SHARED_SECRET=" + shared,
+	}
+	for _, server := range topology.Servers {
+		if !hasCatalog(server) {
+			continue
+		}
+		password, err := s.Role(server.Name, topology.RoleTrino)
+		if err != nil {
+			return Command{}, err
+		}
+		name := strings.ToUpper(strings.ReplaceAll(server.Name, "-", "_"))
+		env = append(env,
+			name+"_ADDRESS="+net.JoinHostPort(loopback, strconv.Itoa(m.Port(server.Port))),
+			name+"_PASSWORD="+password)
+	}
+	return Command{
+		Path:    filepath.Join(m.Tools.Trino, "bin", "launcher"),
+		Args:    []string{"run", "--etc-dir=" + etc, "--data-dir=" + data, "--jvm-dir=" + m.Tools.Java},
+		Env:     env,
+		Dir:     data,
+		Version: version,
+	}, nil
+}
+
+// KeystoreFile is Trino's private key and certificate, PEM.
+func KeystoreFile(d state.Dir) string { return filepath.Join(d.TLS(), "trino.pem") }
+
+func hasCatalog(s topology.Server) bool {
+	for _, d := range s.Databases {
+		if d.Catalog != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// reread are the files that a running Trino follows by itself.
+var reread = map[string]bool{"rules.json": true}
+
+// WriteFiles makes dir hold Trino's configuration and nothing else of it: a
+// catalog that is gone here disappears there. It returns a text that changes
+// when a file that needs a restart does.
+func WriteFiles(dir string) (version string, err error) {
+	hash := sha256.New()
+	catalogs := map[string]bool{}
+	err = fs.WalkDir(files, "etc", func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(path, "etc"), "/")
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if e.IsDir() {
+			return os.MkdirAll(to, 0o700)
+		}
+		content, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		if !reread[name] {
+			fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		}
+		if catalog, ok := strings.CutPrefix(name, "catalog/"); ok {
+			catalogs[catalog] = true
+		}
+		return writeFile(to, content)
+	})
+	if err != nil {
+		return "", err
+	}
+	present, err := os.ReadDir(filepath.Join(dir, "catalog"))
+	if err != nil {
+		return "", err
+	}
+	for _, e := range present {
+		if !catalogs[e.Name()] {
+			if err := os.Remove(filepath.Join(dir, "catalog", e.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8]), nil
+}
+
+// writeFile leaves a file that is right alone: Trino looks at times.
+func writeFile(path string, content []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Trino reads rules.json while it runs: never half a file.
+	temp := path + ".new"
+	if err := os.WriteFile(temp, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}

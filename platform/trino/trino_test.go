@@ -1,0 +1,224 @@
+package trino
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// One call serves all parts: nine passwords are hashed, which is slow under
+// the race detector.
+func TestLocal(t *testing.T) {
+	d := state.Dir(t.TempDir())
+	s, _, err := secrets.Ensure(d.Secrets(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := state.Mesh{PortOffset: 1000, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}}
+	cmd, err := Local(d, m, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("environment", func(t *testing.T) { testEnvironmentIsComplete(t, cmd) })
+	t.Run("modes", func(t *testing.T) { testModes(t, d) })
+}
+
+// Every variable that the files ask for is set, and none is set in vain.
+func testEnvironmentIsComplete(t *testing.T, cmd Command) {
+	set := map[string]string{}
+	for _, e := range cmd.Env {
+		name, value, _ := strings.Cut(e, "=")
+		if value == "" {
+			t.Errorf("%s is empty", name)
+		}
+		set[name] = value
+	}
+	used := map[string]bool{"PATH": true, "HOME": true}
+	variable := regexp.MustCompile(`\$\{ENV:([A-Z_]+)\}`)
+	err := fs.WalkDir(files, "etc", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(files, path)
+		for _, m := range variable.FindAllStringSubmatch(string(b), -1) {
+			used[m[1]] = true
+			if _, ok := set[m[1]]; !ok {
+				t.Errorf("%s needs %s, which is not set", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range set {
+		if !used[name] {
+			t.Errorf("%s is set and no file uses it", name)
+		}
+	}
+	for name, want := range map[string]string{
+		"SALES_DB_ADDRESS":     "127.0.0.1:31432",
+		"SALES_API_DB_ADDRESS": "127.0.0.1:31433",
+		"MARKETING_DB_ADDRESS": "127.0.0.1:31434",
+		"TRINO_HTTPS_PORT":     "31808",
+		"TRINO_DISCOVERY_URI":  "http://127.0.0.1:31880",
+	} {
+		if set[name] != want {
+			t.Errorf("%s is %s, want %s", name, set[name], want)
+		}
+	}
+}
+
+// No file names a host, a machine's path or a password.
+func TestFilesHoldNothingOfOneMachine(t *testing.T) {
+	suspect := regexp.MustCompile(`127\.0\.0\.1|localhost|=/|password=[^$]|secret=[^$]`)
+	err := fs.WalkDir(files, "etc", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(files, path)
+		if found := suspect.Find(b); found != nil {
+			t.Errorf("%s holds %q", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every catalog of the topology has a file, that reads its database, and no other has.
+func TestCatalogs(t *testing.T) {
+	want := map[string]string{}
+	for _, s := range topology.Servers {
+		for _, d := range s.Databases {
+			if d.Catalog != "" {
+				want[d.Catalog+".properties"] = "connection-url=jdbc:postgresql://${ENV:" +
+					strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")) + "_ADDRESS}/" + d.Name + "\n"
+			}
+		}
+	}
+	entries, err := fs.ReadDir(files, "etc/catalog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(want) || len(entries) != 4 {
+		t.Errorf("%d files for %d catalogs, want 4", len(entries), len(want))
+	}
+	for _, e := range entries {
+		b, err := fs.ReadFile(files, "etc/catalog/"+e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want[e.Name()] == "" || !strings.Contains(string(b), want[e.Name()]) {
+			t.Errorf("%s lacks %q", e.Name(), want[e.Name()])
+		}
+	}
+}
+
+func TestWriteFilesTwice(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "etc")
+	first, err := WriteFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "config.properties")
+	long := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := os.Chtimes(config, long, long); err != nil {
+		t.Fatal(err)
+	}
+	// What is not ours any more, and what was damaged.
+	stale := filepath.Join(dir, "catalog", "tpch.properties")
+	if err := os.WriteFile(stale, []byte("connector.name=tpch\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rules.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := WriteFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != second {
+		t.Errorf("version %s, then %s", first, second)
+	}
+	if info, err := os.Stat(config); err != nil || !info.ModTime().Equal(long) {
+		t.Errorf("a file that was right was rewritten (%v)", err)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("a catalog of no database was kept")
+	}
+	rules, err := os.ReadFile(filepath.Join(dir, "rules.json"))
+	if err != nil || !json.Valid(rules) || len(rules) < 100 {
+		t.Errorf("damaged rules were kept: %s, %v", rules, err)
+	}
+}
+
+// Groups of the rules are groups of people, and the other way round nobody is
+// in a group that a typing error made: engineers are mike, dbt is a service.
+func TestRulesNameGroupsThatExist(t *testing.T) {
+	b, err := fs.ReadFile(files, "etc/rules.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules map[string][]struct{ Group, User string }
+	if err := json.Unmarshal(b, &rules); err != nil {
+		t.Fatal(err)
+	}
+	var groups, users []string
+	for _, p := range append(append(topology.People, topology.ServiceUsers...), topology.Admin) {
+		groups, users = append(groups, p.Group), append(users, p.Name)
+	}
+	for section, list := range rules {
+		for _, rule := range list {
+			for g := range strings.SplitSeq(rule.Group, "|") {
+				if g != "" && !slices.Contains(groups, g) {
+					t.Errorf("%s: nobody is in group %s", section, g)
+				}
+			}
+			for u := range strings.SplitSeq(rule.User, "|") {
+				if u != "" && !slices.Contains(users, u) {
+					t.Errorf("%s: nobody is called %s", section, u)
+				}
+			}
+		}
+	}
+}
+
+func testModes(t *testing.T, d state.Dir) {
+	for _, path := range []string{
+		KeystoreFile(d),
+		filepath.Join(d.Trino(), "password.db"),
+		filepath.Join(d.Trino(), "groups.txt"),
+		filepath.Join(d.Trino(), "etc", "rules.json"),
+	} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", path, info.Mode().Perm())
+		}
+	}
+}
+
+func TestLocalBeforeFetch(t *testing.T) {
+	d := state.Dir(t.TempDir())
+	s, _, err := secrets.Ensure(d.Secrets(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Local(d, state.Mesh{}, s); err == nil || !strings.Contains(err.Error(), "not been fetched") {
+		t.Errorf("got %v", err)
+	}
+}
