@@ -1,0 +1,63 @@
+package jsonbody
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/datameesh/datameesh/services/internal/problem"
+)
+
+type thing struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+func decode(contentType, body string) (thing, error) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	var got thing
+	err := Decode(httptest.NewRecorder(), r, 64, &got)
+	return got, err
+}
+
+func TestDecodeReadsOneValue(t *testing.T) {
+	got, err := decode("application/json; charset=utf-8", ` {"name":"a","count":2} `)
+	if err != nil || got != (thing{"a", 2}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, contentType, body string
+		status                  int
+		says                    string
+	}{
+		{"form", "application/x-www-form-urlencoded", `{}`, 415, "application/json"},
+		{"no type", "", `{}`, 415, "application/json"},
+		{"empty", "application/json", ``, 400, "empty"},
+		{"cut off", "application/json", `{"name":`, 400, "middle"},
+		{"not JSON", "application/json", `name=a`, 400, "byte"},
+		{"two values", "application/json", `{} {}`, 400, "more than one"},
+		{"too large", "application/json", `{"name":"` + strings.Repeat("x", 100) + `"}`, 413, "64"},
+		{"unknown field", "application/json", `{"nmae":"a"}`, 422, "/nmae"},
+		{"wrong type", "application/json", `{"count":"two"}`, 422, "/count"},
+	} {
+		_, err := decode(c.contentType, c.body)
+		var p *problem.Problem
+		if !errors.As(err, &p) || p.Status != c.status {
+			t.Errorf("%s: %v, want status %d", c.name, err, c.status)
+			continue
+		}
+		text := p.Detail
+		for _, f := range p.Fields {
+			text += " " + f.Pointer + " " + f.Detail
+		}
+		if !strings.Contains(text, c.says) {
+			t.Errorf("%s: %q does not say %q", c.name, text, c.says)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package problem
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestWriteAnswersTheProblem(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("X-Request-Id", "abc")
+	Write(w, httptest.NewRequest(http.MethodGet, "/", nil), Invalid(map[string]string{"/b": "is wrong", "/a": "is missing"}))
+	if w.Code != 422 || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("status %d, type %q", w.Code, w.Header().Get("Content-Type"))
+	}
+	var got Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.RequestID != "abc" || got.Code != CodeInvalidBody || len(got.Fields) != 2 || got.Fields[0].Pointer != "/a" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWriteHidesForeignErrors(t *testing.T) {
+	for name, err := range map[string]error{
+		"unknown":     errors.New("SELECT secret FROM customers"),
+		"unavailable": Unavailable(errors.New("dial tcp: SELECT secret")),
+	} {
+		w := httptest.NewRecorder()
+		Write(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+		if w.Code < 500 || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestUnavailableAsksToRetry(t *testing.T) {
+	w := httptest.NewRecorder()
+	Write(w, httptest.NewRequest(http.MethodGet, "/", nil), Unavailable(errors.New("away")))
+	if w.Code != 503 || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("status %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+}
