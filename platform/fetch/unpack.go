@@ -202,7 +202,7 @@ func keepOfTrino(name string) bool {
 		case len(parts) > 2 && parts[2] == "hdfs":
 			return false // Hadoop's file systems; the native S3 one needs none of it
 		case parts[1] == "iceberg" && strings.HasPrefix(base, "net.snowflake_"):
-			return false // iceberg.catalog.type=snowflake only, 70 MB
+			return false // iceberg.catalog.type=snowflake only, 82 MB
 		}
 		return true
 	case "lib":
