@@ -89,12 +89,12 @@ func Main(ctx context.Context, domain Domain, args []string, stdout, stderr io.W
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(stderr, "%s: %v; see %s --help\n", domain.Program, err, domain.Program)
 		return 2
-	case errors.Is(err, errUnreachable):
-		fmt.Fprintf(stderr, "%s: %v\n", domain.Program, err)
-		return 3
 	case ctx.Err() != nil:
 		fmt.Fprintf(stderr, "%s: interrupted; nothing is lost: the same command goes on where this one stopped\n", domain.Program)
 		return 130
+	case errors.Is(err, errUnreachable):
+		fmt.Fprintf(stderr, "%s: %v\n", domain.Program, err)
+		return 3
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", domain.Program, err)
 		return 1

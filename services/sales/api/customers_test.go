@@ -1,0 +1,112 @@
+package api
+
+import (
+	"fmt"
+	"testing"
+)
+
+const alice = `{"customer_name":"Alice Johnson","email":" Alice@Example.com","phone":"1","region":"EMEA","segment":"Consumer"}`
+
+func TestCustomerIsCreatedReadAndChanged(t *testing.T) {
+	c := newCaller(t)
+	created := c.want(201, "POST", "/v1/customers", alice)
+	path := created.header.Get("Location")
+	if created.body["revenue"] != 0.0 || created.body["email"] != " Alice@Example.com" {
+		t.Errorf("created %v", created.body)
+	}
+	read := c.want(200, "GET", path, "")
+	if read.body["customer_name"] != "Alice Johnson" {
+		t.Errorf("read %v", read.body)
+	}
+	changed := c.want(200, "PATCH", path, `{"region":"APAC"}`)
+	if changed.body["region"] != "APAC" || changed.body["customer_name"] != "Alice Johnson" {
+		t.Errorf("changed %v", changed.body)
+	}
+	c.want(404, "PATCH", "/v1/customers/77", `{"region":"APAC"}`)
+}
+
+func TestOneAddressIsOneCustomerInAnySpelling(t *testing.T) {
+	c := newCaller(t)
+	c.want(201, "POST", "/v1/customers", alice)
+	c.want(409, "POST", "/v1/customers", `{"customer_name":"Other","email":"alice@example.COM ","region":"EMEA","segment":"Consumer"}`)
+	other := c.want(201, "POST", "/v1/customers", `{"customer_name":"Other","email":"other@example.com","region":"EMEA","segment":"Consumer"}`)
+	c.want(409, "PATCH", other.header.Get("Location"), `{"email":"ALICE@example.com"}`)
+	if got := len(c.want(200, "GET", "/v1/customers?email=aLICE@example.com", "").body["items"].([]any)); got != 1 {
+		t.Errorf("found %d customers by the address", got)
+	}
+}
+
+func TestCustomerFieldsAreChecked(t *testing.T) {
+	c := newCaller(t)
+	for field, value := range map[string]string{
+		"customer_name": `""`, "email": `"no at"`, "phone": `"1\n2"`, "region": `"MOON"`, "segment": `"consumer"`,
+	} {
+		path := c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":"A","email":"%s@example.com","region":"EMEA","segment":"Consumer"}`, field)).header.Get("Location")
+		a := c.want(422, "PATCH", path, fmt.Sprintf(`{%q:%s}`, field, value))
+		if pointer := a.body["errors"].([]any)[0].(map[string]any)["pointer"]; pointer != "/"+field {
+			t.Errorf("%s: the problem points to %v", field, pointer)
+		}
+	}
+}
+
+func TestCustomersAreFiltered(t *testing.T) {
+	c := newCaller(t)
+	for i, place := range [][2]string{{"EMEA", "Consumer"}, {"EMEA", "Enterprise"}, {"APAC", "Consumer"}} {
+		c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":"A","email":"%d@example.com","region":%q,"segment":%q}`, i, place[0], place[1]))
+	}
+	for query, want := range map[string]int{
+		"":                                3,
+		"?region=EMEA":                    2,
+		"?segment=Consumer":               2,
+		"?region=EMEA&segment=Enterprise": 1,
+		"?region=LATAM":                   0,
+		"?created_from=2000-01-01":        3,
+		"?created_to=2000-01-01":          0,
+	} {
+		if got := len(c.want(200, "GET", "/v1/customers"+query, "").body["items"].([]any)); got != want {
+			t.Errorf("%q: %d customers, want %d", query, got, want)
+		}
+	}
+}
+
+// A walk during inserts sees every customer that was there at its start, once.
+func TestPagesDuringInserts(t *testing.T) {
+	c := newCaller(t)
+	create := func(name string, n int) {
+		c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":%q,"email":"%s%d@example.com","region":"EMEA","segment":"Consumer"}`, name, name, n))
+	}
+	for i := range 25 {
+		create("old", i)
+	}
+	seen := map[any]int{}
+	path := "/v1/customers?limit=4"
+	for page := 0; path != ""; page++ {
+		if page > 100 {
+			t.Fatal("the walk does not end")
+		}
+		a := c.want(200, "GET", path, "")
+		for _, item := range a.body["items"].([]any) {
+			customer := item.(map[string]any)
+			seen[customer["customer_id"]]++
+		}
+		if page < 5 {
+			create("new", page)
+		}
+		path = ""
+		if cursor, ok := a.body["next_cursor"].(string); ok {
+			path = "/v1/customers?limit=4&cursor=" + cursor
+			if link := a.header.Get("Link"); link != fmt.Sprintf(`</v1/customers?cursor=%s&limit=4>; rel="next"`, cursor) {
+				t.Errorf("Link %s", link)
+			}
+		}
+	}
+	if len(seen) != 30 {
+		t.Errorf("saw %d customers, want the 25 of the start and the 5 inserted behind them", len(seen))
+	}
+	for id, times := range seen {
+		if times != 1 {
+			t.Errorf("customer %v was seen %d times", id, times)
+		}
+	}
+	c.want(400, "GET", "/v1/orders?cursor="+c.want(200, "GET", "/v1/customers?limit=1", "").body["next_cursor"].(string), "")
+}

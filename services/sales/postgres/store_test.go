@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/datameesh/datameesh/services/internal/database"
+	"github.com/datameesh/datameesh/services/internal/pgtest"
+	"github.com/datameesh/datameesh/services/sales"
+	"github.com/datameesh/datameesh/services/sales/migrations"
+)
+
+var schema = pgtest.Schema{Owner: "sales_owner", App: "sales_app", Migrations: migrations.Files}
+
+func newStore(t *testing.T) (*Store, pgtest.Database) {
+	t.Helper()
+	t.Parallel()
+	db := pgtest.New(t, schema)
+	pool, err := database.Open(t.Context(), db.URL("sales_app"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return New(pool), db
+}
+
+// wrongRevenue counts the customers whose revenue differs from their paid orders.
+const wrongRevenue = `
+	SELECT count(*)
+	  FROM customers AS c
+	 WHERE revenue <> coalesce((SELECT sum(total_amount) FROM orders AS o
+	                             WHERE o.customer_id = c.customer_id AND status = 'paid'), 0)`
+
+// Many writers at once, through the store and by SQL of all kinds, never make
+// revenue differ from the paid orders, and never wait for each other in a circle.
+func TestRevenueEqualsPaidOrders(t *testing.T) {
+	store, db := newStore(t)
+	owner := db.Pool(t, "sales_owner")
+	ctx := t.Context()
+	for i := range 5 {
+		if _, err := store.CreateCustomer(ctx, sales.NewCustomer{Name: "A", Email: fmt.Sprintf("%d@example.com", i), Region: "EMEA", Segment: "Consumer"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(w), 7))
+			for range 40 {
+				id := 1 + random.Int64N(200)
+				var err error
+				switch random.IntN(7) {
+				case 0, 1:
+					_, err = store.CreateOrder(ctx, sales.NewOrder{CustomerID: 1 + random.Int64N(5), TotalAmount: 150})
+				case 2, 3:
+					_, err = store.SetOrderStatus(ctx, id, sales.OrderStatuses[random.IntN(4)])
+				case 4:
+					_, err = owner.Exec(ctx, `INSERT INTO orders (customer_id, status, total_amount) SELECT 1 + n % 5, 'paid', n FROM generate_series(1, 10) AS n`)
+				case 5:
+					_, err = owner.Exec(ctx, `UPDATE orders SET total_amount = total_amount + 1, customer_id = 6 - customer_id WHERE order_id BETWEEN $1 AND $1 + 3`, id)
+				case 6:
+					_, err = owner.Exec(ctx, `DELETE FROM orders WHERE order_id BETWEEN $1 AND $1 + 2`, id)
+				}
+				if err != nil && !errors.Is(err, sales.ErrConflict) && !errors.Is(err, sales.ErrNotFound) && !isDeadlock(err) {
+					t.Errorf("write: %v", err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	var wrong, paid int
+	if err := owner.QueryRow(ctx, wrongRevenue).Scan(&wrong); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.QueryRow(ctx, `SELECT count(*) FROM orders WHERE status = 'paid'`).Scan(&paid); err != nil {
+		t.Fatal(err)
+	}
+	if wrong != 0 || paid == 0 {
+		t.Errorf("%d customers have a wrong revenue (%d paid orders)", wrong, paid)
+	}
+	if _, err := owner.Exec(ctx, `TRUNCATE orders`); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.QueryRow(ctx, wrongRevenue).Scan(&wrong); err != nil || wrong != 0 {
+		t.Errorf("after TRUNCATE %d customers have a wrong revenue, error %v", wrong, err)
+	}
+}
+
+// isDeadlock: statements of the test that lock several orders in no order may
+// meet; PostgreSQL ends one of them, which then changed nothing.
+func isDeadlock(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "40P01"
+}
+
+func TestWritesTouch(t *testing.T) {
+	store, db := newStore(t)
+	owner := db.Connect(t, "sales_owner")
+	if _, err := owner.Exec(t.Context(), `INSERT INTO mesh_meta (as_of, seed, scale, row_counts, state) VALUES ('2026-11-23', 1, 'small', '{}', 'seeded')`); err != nil {
+		t.Fatal(err)
+	}
+	touched := func() (yes bool) {
+		t.Helper()
+		if err := owner.QueryRow(t.Context(), `SELECT touched FROM mesh_meta`).Scan(&yes); err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	if _, err := store.Customers(t.Context(), sales.CustomerFilter{Limit: 1}); err != nil || touched() {
+		t.Errorf("reading touched, error %v", err)
+	}
+	if _, err := store.CreateOrder(t.Context(), sales.NewOrder{CustomerID: 9, TotalAmount: 1}); err == nil || touched() {
+		t.Errorf("a refused write touched, error %v", err)
+	}
+	if _, err := store.CreateCustomer(t.Context(), sales.NewCustomer{Name: "A", Email: "a@b", Region: "EMEA", Segment: "Consumer"}); err != nil || !touched() {
+		t.Errorf("a write did not touch, error %v", err)
+	}
+}
+
+func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	pool, err := database.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none?sslmode=disable", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	store := New(pool)
+	_, getErr := store.Customer(t.Context(), 1)
+	_, putErr := store.CreateOrder(t.Context(), sales.NewOrder{CustomerID: 1, TotalAmount: 1})
+	for _, err := range []error{getErr, putErr, store.Ready(t.Context())} {
+		if !errors.Is(err, sales.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
