@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -341,9 +342,10 @@ func (c *component) probe(ctx context.Context, p *process, wasReady bool) <-chan
 		result <- probeResult{}
 		return result
 	}
+	timeout := cmp.Or(c.spec.ProbeTimeout, c.sup.timing.ProbeTimeout)
 	go func() {
 		ask := func(check Check) error {
-			ctx, cancel := context.WithTimeout(ctx, c.sup.timing.ProbeTimeout)
+			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			return check(ctx)
 		}

@@ -59,6 +59,7 @@ type Spec struct {
 	Alive Check
 
 	StartTimeout time.Duration  // until Ready; 0 means a minute
+	ProbeTimeout time.Duration  // of one call of Ready or Alive; 0 means the supervisor's
 	StopSignal   syscall.Signal // 0 means SIGTERM
 	StopGrace    time.Duration  // from StopSignal to SIGKILL; 0 means 10 s
 }
