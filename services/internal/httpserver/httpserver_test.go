@@ -1,0 +1,127 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// run starts a server on a free port and gives its URL, a function that stops
+// it and the error that Run returned.
+func run(t *testing.T, s Server) (url string, stop context.CancelFunc, ended <-chan error) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Addr = listener.Addr().String()
+	listener.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	url = "http://" + s.Addr
+	waitFor(t, func() bool { status, _ := get(url + "/livez"); return status == 200 })
+	return url, cancel, done
+}
+
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for ten seconds in vain")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func get(url string) (status int, body string) {
+	response, err := http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestHealth(t *testing.T) {
+	var broken atomic.Bool
+	url, _, _ := run(t, Server{
+		Handler: http.NotFoundHandler(),
+		Ready: func(context.Context) error {
+			if broken.Load() {
+				return errors.New("dial tcp 10.0.0.1: secret")
+			}
+			return nil
+		},
+	})
+	if status, body := get(url + "/readyz"); status != 200 {
+		t.Errorf("ready: %d %s", status, body)
+	}
+	broken.Store(true)
+	if status, body := get(url + "/readyz"); status != 503 || body != "the database does not answer\n" {
+		t.Errorf("not ready: %d %s", status, body)
+	}
+	if status, _ := get(url + "/livez"); status != 200 {
+		t.Errorf("alive while not ready: %d", status)
+	}
+}
+
+func TestARunningRequestEndsBeforeTheServer(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	url, stop, ended := run(t, Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			close(begun)
+			<-release
+			io.WriteString(w, "done") //nolint:errcheck // the test reads it
+		}),
+		Ready: func(context.Context) error { return nil },
+	})
+	answered := make(chan string, 1)
+	go func() { _, body := get(url + "/slow"); answered <- body }()
+	<-begun
+	stop()
+	waitFor(t, func() bool { status, _ := get(url + "/livez"); return status == 0 })
+	select {
+	case err := <-ended:
+		t.Fatalf("the server ended under a running request: %v", err)
+	default:
+	}
+	close(release)
+	if body := <-answered; body != "done" {
+		t.Errorf("the running request was answered %q", body)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestReadyTurnsOffDuringDrain(t *testing.T) {
+	url, stop, ended := run(t, Server{Handler: http.NotFoundHandler(), Ready: func(context.Context) error { return nil }, Drain: 500 * time.Millisecond})
+	stop()
+	waitFor(t, func() bool { status, _ := get(url + "/readyz"); return status == 503 || status == 0 })
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestTakenPortIsAnError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := (Server{Addr: listener.Addr().String()}).Run(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
