@@ -1,0 +1,6 @@
+BEGIN;
+
+DROP TABLE metrics;
+DROP TABLE latency_buckets;
+
+COMMIT;

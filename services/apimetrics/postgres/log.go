@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/datameesh/datameesh/services/apimetrics"
+)
+
+const logColumns = `log_id, served_at, service, route, method, status, duration_us, response_bytes, request_id, api_key`
+
+func scanLog(row pgx.CollectableRow) (l apimetrics.Log, err error) {
+	err = row.Scan(&l.ID, &l.ServedAt, &l.Service, &l.Route, &l.Method, &l.Status, &l.Duration, &l.Bytes, &l.RequestID, &l.KeyName)
+	return l, err
+}
+
+var entryColumns = []string{"served_at", "service", "route", "method", "status", "duration_us", "response_bytes", "request_id", "api_key"}
+
+// StoreLogs stores entries and adds them to the metrics, both or neither.
+func (s *Store) StoreLogs(ctx context.Context, entries []apimetrics.Entry) error {
+	if err := s.MakePartitions(ctx, entries...); err != nil {
+		// Then the entries go to the default partition, and move when the
+		// partition of their day is made.
+		slog.WarnContext(ctx, "partitions not made", "error", err)
+	}
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"api_logs"}, entryColumns, pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
+			e := entries[i]
+			return []any{e.ServedAt, e.Service, e.Route, e.Method, e.Status, e.Duration, e.Bytes, e.RequestID, e.KeyName}, nil
+		}))
+		if err != nil {
+			return err
+		}
+		return addMetrics(ctx, tx, apimetrics.Rollup(entries))
+	})
+	return wrap(err, "store logs")
+}
+
+// MakePartitions makes the partitions for the days of the entries and, ahead of
+// need, for today and the days after. It has a transaction of its own: making a
+// partition takes locks that a batch should not hold.
+func (s *Store) MakePartitions(ctx context.Context, entries ...apimetrics.Entry) error {
+	days := []time.Time{}
+	known := map[time.Time]bool{}
+	for _, e := range entries {
+		if day := e.ServedAt.UTC().Truncate(24 * time.Hour); !known[day] {
+			known[day] = true
+			days = append(days, day)
+		}
+	}
+	_, err := s.db.Exec(ctx, `SELECT make_api_logs_partitions($1::date[])`, days)
+	return wrap(err, "make partitions")
+}
+
+// Logs gives the logs that the filter picks, newest first.
+func (s *Store) Logs(ctx context.Context, f apimetrics.LogFilter) ([]apimetrics.Log, error) {
+	rows, _ := s.db.Query(ctx, `
+		SELECT `+logColumns+`
+		  FROM api_logs
+		 WHERE ($1::bigint IS NULL OR log_id < $1)
+		   AND ($2::text IS NULL OR service = $2)
+		   AND ($3::text IS NULL OR route = $3)
+		   AND ($4::text IS NULL OR method = $4)
+		   AND ($5::bigint IS NULL OR status = $5)
+		   AND ($6::text IS NULL OR request_id = $6)
+		   AND ($7::timestamptz IS NULL OR served_at >= $7)
+		   AND ($8::timestamptz IS NULL OR served_at < $8)
+		 ORDER BY log_id DESC
+		 LIMIT $9`,
+		orNull(f.Before), orNull(f.Service), orNull(f.Route), orNull(f.Method), orNull(f.Status), orNull(f.RequestID),
+		timeOrNull(f.From), timeOrNull(f.To), f.Limit)
+	list, err := pgx.CollectRows(rows, scanLog)
+	return list, wrap(err, "list logs")
+}
