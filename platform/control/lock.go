@@ -23,6 +23,11 @@ func Lock(ctx context.Context, name, note string, waiting func(holder string)) (
 	for told := false; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
+			if !sameFile(f, name) {
+				// The holder removed the file, and the whole mesh with it.
+				f.Close()
+				return nil, fmt.Errorf("lock %s: the mesh was removed meanwhile; run this again", name)
+			}
 			break
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -55,6 +60,15 @@ func Lock(ctx context.Context, name, note string, waiting func(holder string)) (
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	return func() { f.Close() }, nil
+}
+
+func sameFile(f *os.File, name string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(name)
+	return err == nil && os.SameFile(opened, there)
 }
 
 // Held tells whether some process holds the lock.

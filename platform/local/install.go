@@ -10,11 +10,11 @@ import (
 
 // install makes to a copy of the program from, unless it is one already.
 func install(from, to string) (changed bool, err error) {
-	want, err := sum(from)
+	want, err := Sum(from)
 	if err != nil {
 		return false, err
 	}
-	if have, err := sum(to); err == nil && bytes.Equal(have, want) {
+	if have, err := Sum(to); err == nil && bytes.Equal(have, want) {
 		return false, nil
 	}
 	src, err := os.Open(from)
@@ -42,7 +42,8 @@ func install(from, to string) (changed bool, err error) {
 	return true, os.Rename(temp.Name(), to)
 }
 
-func sum(name string) ([]byte, error) {
+// Sum is the SHA-256 of a file.
+func Sum(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

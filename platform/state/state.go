@@ -16,10 +16,10 @@ import (
 // folder is.
 const HomeVariable = "MEESH_HOME"
 
-// rootParent holds the state folders of meshes started by root: the account
+// RootParent holds the state folders of meshes started by root: the account
 // that the servers run under must reach them, also when the clone lies in a
 // folder that others cannot enter.
-const rootParent = "/var/lib/datameesh"
+const RootParent = "/var/lib/datameesh"
 
 // A Dir is the state folder of one mesh, an absolute path.
 //
@@ -201,5 +201,5 @@ func Link(clone string) string { return filepath.Join(clone, ".meesh") }
 
 func rootFolder(clone string) string {
 	sum := sha256.Sum256([]byte(clone))
-	return filepath.Join(rootParent, filepath.Base(clone)+"-"+hex.EncodeToString(sum[:4]))
+	return filepath.Join(RootParent, filepath.Base(clone)+"-"+hex.EncodeToString(sum[:4]))
 }

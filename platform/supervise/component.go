@@ -248,7 +248,7 @@ func (c *component) launch(ctx context.Context, state State) (*process, error) {
 			return nil, err
 		}
 	}
-	p, err := start(c.spec, c.hash, c.sup.dir, c.sup.marker(c.spec.Name))
+	p, err := start(c.spec, c.hash, c.sup.dir)
 	if err != nil {
 		return nil, err
 	}

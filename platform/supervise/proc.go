@@ -79,33 +79,41 @@ func processes() ([]procStat, error) {
 	return all, nil
 }
 
-// marked finds the processes whose environment contains marker and whose
-// parent's does not: those that a supervisor started.
-func marked(marker string) ([]procStat, error) {
+// marked finds the processes that carry a marker for records in dir and whose
+// parent does not: those that a supervisor started, with their component.
+func marked(dir string) (map[procStat]string, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
 	}
-	has := map[int]bool{}
+	components := map[int]string{}
 	for _, p := range all {
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
 		if err != nil {
 			continue // ended, or another account's and so not ours
 		}
 		for v := range bytes.SplitSeq(env, []byte{0}) {
-			if string(v) == marker {
-				has[p.PID] = true
+			if rest, ok := strings.CutPrefix(string(v), markerName+"="); ok {
+				if component, ok := strings.CutSuffix(rest, "@"+dir); ok {
+					components[p.PID] = component
+				}
 			}
 		}
 	}
-	var found []procStat
+	found := map[procStat]string{}
 	for _, p := range all {
-		if has[p.PID] && !has[p.Parent] {
-			found = append(found, p)
+		if components[p.PID] != "" && components[p.Parent] == "" {
+			found[p] = components[p.PID]
 		}
 	}
 	return found, nil
 }
+
+// markerName is an environment variable by which a process is known for a
+// component of ours, also when it could not be recorded.
+const markerName = "MEESH_COMPONENT"
+
+func marker(component, dir string) string { return markerName + "=" + component + "@" + dir }
 
 // Using lists the running processes whose working directory is dir: those of
 // a server that keeps its data there, also after its main process was killed.

@@ -121,16 +121,15 @@ type process struct {
 // status cannot be known.
 var errEnded = errors.New("ended; its exit status is not known, an earlier supervisor had started it")
 
-// start runs the program of the spec and records it in dir. marker is the
-// environment variable that finds the process even when recording failed.
-func start(s Spec, hash, dir, marker string) (*process, error) {
+// start runs the program of the spec and records it in dir.
+func start(s Spec, hash, dir string) (*process, error) {
 	log, err := os.OpenFile(s.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.Command(s.Path, s.Args...)
-	cmd.Env = append([]string{marker}, s.Env...)
+	cmd.Env = append([]string{marker(s.Name, dir)}, s.Env...)
 	cmd.Dir = s.Dir
 	// The process writes to the file itself, not through us, so that it
 	// survives us.

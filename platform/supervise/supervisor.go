@@ -207,16 +207,14 @@ func (s *Supervisor) orphans(wanted map[string]string) (map[string]*record, erro
 	}
 	// The predecessor may have been killed between starting a process and
 	// recording it.
-	for name := range wanted {
-		found, err := marked(s.marker(name))
-		if err != nil {
-			return nil, fmt.Errorf("look for processes of an earlier supervisor: %w", err)
-		}
-		for _, p := range found {
-			if !slices.ContainsFunc(records, func(r record) bool { return r.PID == p.PID && r.Start == p.Start }) {
-				// The empty hash matches no spec, so it will be ended.
-				records = append(records, record{Component: name, PID: p.PID, Start: p.Start, Signal: syscall.SIGTERM, Grace: 10 * time.Second})
-			}
+	found, err := marked(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for processes of an earlier supervisor: %w", err)
+	}
+	for p, component := range found {
+		if !slices.ContainsFunc(records, func(r record) bool { return r.PID == p.PID && r.Start == p.Start }) {
+			// The empty hash matches no spec, so it will be ended.
+			records = append(records, record{Component: component, PID: p.PID, Start: p.Start, Signal: syscall.SIGTERM, Grace: 10 * time.Second})
 		}
 	}
 	keep := map[string]*record{}
@@ -241,12 +239,6 @@ func (s *Supervisor) orphans(wanted map[string]string) (map[string]*record, erro
 	ending.Wait()
 	s.adopted = true
 	return keep, nil
-}
-
-// marker is an environment variable by which the process of a component is
-// known for ours.
-func (s *Supervisor) marker(component string) string {
-	return "MEESH_COMPONENT=" + component + "@" + s.dir
 }
 
 // Stop ends all components, those that others depend on last, and returns

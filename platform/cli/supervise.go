@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/datameesh/datameesh/platform/account"
+	"github.com/datameesh/datameesh/platform/control"
+	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/supervise"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+func supervisorLock(d state.Dir) string { return filepath.Join(d.Run(), "supervisor.lock") }
+
+// listening is what the supervisor tells the "up" that started it.
+const listening = "listening\n"
+
+// readyFile is the descriptor that it tells it on; exec.Cmd.ExtraFiles begin at 3.
+const readyFile = 3
+
+// newSuperviseCommand is the detached process that keeps the mesh running,
+// under the servers' account. "up" starts it.
+func newSuperviseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "supervise", Hidden: true, Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			unix.CloseOnExec(readyFile)
+			starter := os.NewFile(readyFile, "starter")
+			err := superviseMesh(c.Context(), func() error {
+				defer starter.Close()
+				_, err := io.WriteString(starter, listening)
+				return err
+			})
+			if err != nil {
+				// Fails when the starter has gone or was answered already.
+				_, _ = io.WriteString(starter, err.Error())
+			}
+			return err
+		},
+	}
+}
+
+func superviseMesh(ctx context.Context, ready func() error) error {
+	d, err := state.Find()
+	if err != nil {
+		return err
+	}
+	syscall.Umask(0o077)
+	logFile, err := os.OpenFile(d.Log("supervisor"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	// What the runtime prints when it dies must not be lost.
+	if err := unix.Dup2(int(logFile.Fd()), 2); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(logFile, nil))
+
+	// A predecessor that has just let its components go may hold the lock for
+	// a moment.
+	waitCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	unlock, err := control.Lock(waitCtx, supervisorLock(d), strconv.Itoa(os.Getpid()), func(holder string) {
+		log.Info("waiting for the supervisor before this one", "pid", holder)
+	})
+	if err != nil {
+		return fmt.Errorf("another supervisor runs: %w", err)
+	}
+	defer unlock()
+
+	program, err := local.Sum("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	listener, err := control.Listen(d)
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	s := &control.Server{
+		Supervisor: supervise.New(d.Run(), supervise.DefaultTiming, log),
+		Program:    hex.EncodeToString(program),
+		End:        func() { close(ended) },
+	}
+	s.Reconcile = func(o control.Order) (supervise.Changes, error) {
+		changes, err := reconcile(d, s.Supervisor, o)
+		log.Info("reconcile", "changes", changes.String(), "error", err)
+		return changes, err
+	}
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- server.Serve(listener) }()
+	log.Info("supervisor started", "pid", os.Getpid())
+	if err := ready(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done(): // SIGTERM: the machine goes down, perhaps
+		s.Supervisor.Stop()
+	case err := <-serveErr:
+		s.Supervisor.Detach()
+		return fmt.Errorf("serve commands: %w", err)
+	case <-ended:
+	}
+	log.Info("supervisor ended")
+	shutdown, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// Lets the answer to the command that ended us out; "watch" never ends by itself.
+	if err := server.Shutdown(shutdown); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// reconcile brings the components in line with the state folder.
+func reconcile(d state.Dir, s *supervise.Supervisor, o control.Order) (supervise.Changes, error) {
+	store, _, err := secrets.Ensure(d.Secrets(), o.AdminPassword)
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	m, err := state.Load(d)
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	specs, err := local.Components(d, m, store, warmUp(d, m, store))
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	return s.Reconcile(specs)
+}
+
+// startSupervisor starts the detached supervisor under the account and returns
+// when it listens.
+func startSupervisor(ctx context.Context, d state.Dir, a account.Account) error {
+	tell, told, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	defer tell.Close()
+	cmd := exec.Command(filepath.Join(d.Bin(), "meesh"), "supervise")
+	cmd.Dir = "/" // it must not keep a folder of the caller's busy
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + string(d), "TZ=UTC", state.HomeVariable + "=" + string(d)}
+	cmd.ExtraFiles = []*os.File{told}
+	// A session of its own: it outlives the caller's terminal.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: a.Credential()}
+	err = cmd.Start()
+	told.Close()
+	if err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { tell.SetReadDeadline(time.Now()) })
+	defer stop()
+	text, err := io.ReadAll(tell)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	if string(text) != listening {
+		err := cmd.Wait()
+		return fmt.Errorf("start supervisor: %s (%w)", text, err)
+	}
+	return cmd.Process.Release()
+}
+
+// newInitServerCommand is the task that makes a PostgreSQL data folder.
+func newInitServerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "init-server SERVER", Hidden: true, Args: args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, given []string) error {
+			server, ok := topology.ServerNamed(given[0])
+			if !ok {
+				return usageError(c, fmt.Errorf("no server is called %q", given[0]))
+			}
+			d, err := state.Find()
+			if err != nil {
+				return err
+			}
+			m, err := state.Load(d)
+			if err != nil {
+				return err
+			}
+			store, err := secrets.Open(d.Secrets())
+			if err != nil {
+				return err
+			}
+			password, err := store.Role(server.Name, topology.Superuser)
+			if err != nil {
+				return err
+			}
+			return local.InitServer(d, m, server, password, c.ErrOrStderr())
+		},
+	}
+}

@@ -1,0 +1,519 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/datameesh/datameesh/platform/account"
+	"github.com/datameesh/datameesh/platform/control"
+	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/preflight"
+	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/supervise"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// Scales of the data, smallest first.
+var scales = []string{"small", "demo", "load"}
+
+// seedOptions say what the data shall be.
+type seedOptions struct {
+	scale string
+	seed  int64
+	asOf  string
+}
+
+func (o *seedOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.scale, "scale", "demo", "how much data: "+strings.Join(scales, ", "))
+	c.Flags().Int64Var(&o.seed, "seed", 42, "number that the data is made from")
+	c.Flags().StringVar(&o.asOf, "as-of", "today", "day that the data ends on: YYYY-MM-DD")
+}
+
+// apply puts those that were given into m, and all of them when fresh.
+func (o *seedOptions) apply(c *cobra.Command, m *state.Mesh, fresh bool) error {
+	if fresh || c.Flags().Changed("scale") {
+		if !slices.Contains(scales, o.scale) {
+			return usageError(c, fmt.Errorf("--scale %q: choose one of %s", o.scale, strings.Join(scales, ", ")))
+		}
+		m.Scale = o.scale
+	}
+	if fresh || c.Flags().Changed("seed") {
+		m.Seed = o.seed
+	}
+	if fresh || c.Flags().Changed("as-of") {
+		day := o.asOf
+		if day == "today" {
+			day = time.Now().UTC().Format(time.DateOnly)
+		}
+		if _, err := time.Parse(time.DateOnly, day); err != nil {
+			return usageError(c, fmt.Errorf("--as-of %q: not a day like 2026-01-31, nor today", o.asOf))
+		}
+		m.AsOf = day
+	}
+	return nil
+}
+
+type upOptions struct {
+	seedOptions
+	profile    string
+	portOffset int
+	foreground bool
+}
+
+func newUpCommand() *cobra.Command {
+	var o upOptions
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start the mesh, or bring a running one up to date",
+		Long: `Starts the mesh and returns when it is ready; a supervisor in the background
+keeps it running. What runs already and has not changed goes on undisturbed.
+After an interruption, up continues where it was.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return runUp(c, o) },
+	}
+	o.flags(c)
+	c.Flags().StringVar(&o.profile, "profile", "core", "what to run: core")
+	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
+	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
+	return c
+}
+
+// check refuses what cannot work whatever the mesh is like.
+func (o *upOptions) check(c *cobra.Command) error {
+	switch o.profile {
+	case "core":
+	case "full":
+		return usageError(c, errors.New("--profile full: comes with the data lake, which is not built yet; use core"))
+	default:
+		return usageError(c, fmt.Errorf("--profile %q: there is only core", o.profile))
+	}
+	for port := range local.Ports(state.Mesh{PortOffset: o.portOffset}) {
+		if port < 1024 || port > 65535 {
+			return usageError(c, fmt.Errorf("--port-offset %d: moves a port to %d, which is not between 1024 and 65535", o.portOffset, port))
+		}
+	}
+	return nil
+}
+
+// decide finds out what the mesh is to be: what it was, changed by flags.
+func (o *upOptions) decide(c *cobra.Command, d state.Dir) (state.Mesh, error) {
+	m, err := state.Load(d)
+	fresh := errors.Is(err, state.ErrNoMesh)
+	if err != nil && !fresh {
+		return m, err
+	}
+	before := m
+	m.Profile = o.profile
+	if fresh || c.Flags().Changed("port-offset") {
+		m.PortOffset = o.portOffset
+	}
+	if err := o.apply(c, &m, fresh); err != nil {
+		return m, err
+	}
+	same := m.Scale == before.Scale && m.Seed == before.Seed && m.AsOf == before.AsOf
+	if fresh || same {
+		return m, nil
+	}
+	return m, usageError(c, fmt.Errorf("the mesh holds data of scale %s, seed %d, as of %s; to replace all of it: %s seed --force %s",
+		before.Scale, before.Seed, before.AsOf, self(), seedFlags(m)))
+}
+
+func seedFlags(m state.Mesh) string { return strings.Join(local.SeedArgs(m), " ") }
+
+func runUp(c *cobra.Command, o upOptions) (err error) {
+	ctx, begin := c.Context(), time.Now()
+	if err := o.check(c); err != nil {
+		return err
+	}
+	d, err := state.Find()
+	if err != nil {
+		return err
+	}
+	u := &upRun{dir: d, begin: begin, client: control.NewClient(d), view: newDisplay(os.Stderr), foreground: o.foreground}
+	defer u.view.Close()
+	if err := u.up(ctx, c, o); err != nil {
+		u.view.Close()
+		if ctx.Err() != nil {
+			u.interrupted()
+		}
+		return err
+	}
+	u.view.Close()
+	if !o.foreground {
+		return nil
+	}
+	return u.stay(ctx)
+}
+
+// upRun is one run of "up".
+type upRun struct {
+	dir        state.Dir
+	mesh       state.Mesh
+	begin      time.Time
+	client     *control.Client
+	view       *display
+	foreground bool
+	order      control.Order
+	running    map[string]bool // components with a process, before
+}
+
+func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
+	cache, err := fetch.CacheDir()
+	if err != nil {
+		return err
+	}
+	if u.mesh, err = o.decide(c, u.dir); err != nil {
+		return err
+	}
+	if err := u.findRunning(ctx); err != nil {
+		return err
+	}
+	if err := u.preflight(ctx, cache); err != nil {
+		return err
+	}
+	unlock, err := lockMesh(ctx, u.dir, "meesh up", os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Whoever held the lock may have decided, or removed the mesh.
+	if u.mesh, err = o.decide(c, u.dir); err != nil {
+		return err
+	}
+	a, err := account.Current(ctx, string(u.dir))
+	if err != nil {
+		return err
+	}
+	if a.Root {
+		u.view.Line("Started by root: the servers run as the account %s, their data lies in %s.", a.Name, u.dir)
+	}
+	if err := layOut(u.dir, a); err != nil {
+		return err
+	}
+	if err := link(u.dir); err != nil {
+		return err
+	}
+	programs, err := programFolder()
+	if err != nil {
+		return err
+	}
+	if programs != u.dir.Bin() {
+		if _, err := local.Install(u.dir, programs); err != nil {
+			return err
+		}
+	}
+	if u.mesh.Tools.PostgreSQL, err = fetch.PostgreSQL(ctx, cache, u.view.Fetch); err != nil {
+		return &exitError{exitUnreachable, err}
+	}
+	// What is in the cache already can start with the rest.
+	if len(fetch.Missing(cache)) == 0 {
+		if err := u.fetchTrino(ctx, cache); err != nil {
+			return err
+		}
+	}
+	if err := state.Save(u.dir, u.mesh); err != nil {
+		return err
+	}
+	u.order.AdminPassword = os.Getenv(secrets.AdminPasswordVariable)
+	if err := u.supervisor(ctx, a); err != nil {
+		return err
+	}
+	return u.start(ctx, cache)
+}
+
+// findRunning notes which components have a process now.
+func (u *upRun) findRunning(ctx context.Context) error {
+	u.running = map[string]bool{}
+	pids, err := supervise.Recorded(u.dir.Run())
+	if errors.Is(err, os.ErrPermission) {
+		return &control.PermissionError{Dir: u.dir}
+	}
+	if err != nil {
+		return err
+	}
+	for name := range pids {
+		u.running[name] = true
+	}
+	return nil
+}
+
+// preflight checks the machine and reports what is in the way.
+func (u *upRun) preflight(ctx context.Context, cache string) error {
+	checks := preflight.Run(ctx, preflightInput(u.dir, u.mesh, cache, u.running))
+	for _, k := range checks {
+		switch {
+		case k.OK:
+		case k.Warning:
+			u.view.Line("Note: %s: %s. %s", k.Name, k.Found, k.Fix)
+		default:
+			u.view.Line("Not possible: %s: %s. %s", k.Name, k.Found, k.Fix)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if preflight.Failed(checks) {
+		return errors.New("nothing was started; the lines above say what is in the way")
+	}
+	return nil
+}
+
+// preflightInput says what the mesh needs. running are the components that
+// have a process already.
+func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]bool) preflight.Input {
+	in := preflight.Input{StateDir: string(d), CacheDir: cache}
+	before, err := state.Load(d)
+	samePorts := err == nil && before.PortOffset == m.PortOffset
+	for port, component := range local.Ports(m) {
+		in.Ports = append(in.Ports, preflight.Port{Number: port, Wants: component, Ours: samePorts && running[component]})
+	}
+	slices.SortFunc(in.Ports, func(a, b preflight.Port) int { return a.Number - b.Number })
+	return in
+}
+
+// fetchTrino fetches what Trino needs.
+func (u *upRun) fetchTrino(ctx context.Context, cache string) error {
+	tree, err := fetch.All(ctx, cache, u.view.Fetch)
+	if err != nil {
+		return &exitError{exitUnreachable, err}
+	}
+	u.mesh.Tools = state.Tools{PostgreSQL: tree.PostgreSQL, Java: tree.Java, Trino: tree.Trino}
+	return nil
+}
+
+// supervisor sees to it that one runs that is of this program.
+func (u *upRun) supervisor(ctx context.Context, a account.Account) error {
+	program, err := local.Sum(filepath.Join(u.dir.Bin(), "meesh"))
+	if err != nil {
+		return err
+	}
+	report, err := u.client.Status(ctx)
+	switch {
+	case errors.Is(err, control.ErrNotRunning):
+		if len(u.running) > 0 {
+			u.view.Line("The supervisor of this mesh has ended without its components; taking them over.")
+		}
+	case err != nil:
+		return err
+	case report.Program == hex.EncodeToString(program):
+		return nil
+	default:
+		u.view.Line("meesh itself has changed: a new supervisor takes the components over.")
+		if err := u.client.Detach(ctx); err != nil {
+			return err
+		}
+	}
+	return startSupervisor(ctx, u.dir, a)
+}
+
+// start brings the components in line and waits until all are ready.
+func (u *upRun) start(ctx context.Context, cache string) error {
+	fetched := make(chan error, 1)
+	if u.mesh.Tools.Trino == "" {
+		go func() { fetched <- u.fetchTrino(ctx, cache) }()
+	} else {
+		close(fetched)
+	}
+	changes, err := u.client.Reconcile(ctx, u.order)
+	if err != nil {
+		return err
+	}
+	if len(changes.Unchanged) > 0 {
+		u.view.Line("The mesh runs already: %s.", changes)
+	}
+	if err := u.await(ctx, local.Core); err != nil {
+		return err
+	}
+	u.view.Line("Core ready in %s.", u.elapsed())
+	select {
+	case err, downloaded := <-fetched:
+		if err != nil {
+			u.view.Line("The core runs; Trino could not be fetched. Try again with: %s up", self())
+			return err
+		}
+		if downloaded {
+			if err := state.Save(u.dir, u.mesh); err != nil {
+				return err
+			}
+			if _, err := u.client.Reconcile(ctx, u.order); err != nil {
+				return err
+			}
+		}
+	case <-ctx.Done():
+		<-fetched // it removes its temporary files
+		return ctx.Err()
+	}
+	if err := u.await(ctx, local.Trino); err != nil {
+		return err
+	}
+	u.view.Line("Trino ready in %s.", u.elapsed())
+	return u.summary(ctx)
+}
+
+func (u *upRun) elapsed() string { return fmt.Sprintf("%.1f s", time.Since(u.begin).Seconds()) }
+
+// patience is how often a server may fail before "up" gives up on it; the
+// supervisor does not.
+const patience = 6
+
+// await waits until all components of a group are ready.
+func (u *upRun) await(ctx context.Context, group string) error {
+	var failed *supervise.Status
+	err := u.client.Watch(ctx, func(r control.Report) bool {
+		u.view.Mesh(r.Components)
+		ready := true
+		for _, c := range r.Components {
+			if c.Group != group || c.Ready {
+				continue
+			}
+			ready = false
+			if c.State == supervise.Failed || c.Failures >= patience {
+				failed = &c
+				return false
+			}
+		}
+		return !ready
+	})
+	if err != nil {
+		return err
+	}
+	if failed == nil {
+		return nil
+	}
+	u.view.Close()
+	say(os.Stderr, "%s fails: %s. The end of its log:", failed.Name, failed.Error)
+	for _, line := range failed.LogTail {
+		say(os.Stderr, "  | %s", line)
+	}
+	say(os.Stderr, "All of it: %[1]s logs %[2]s. When the cause is removed: %[1]s up", self(), failed.Name)
+	return fmt.Errorf("%s did not start", failed.Name)
+}
+
+// summary ends a successful "up".
+func (u *upRun) summary(ctx context.Context) error {
+	store, err := secrets.Open(u.dir.Secrets())
+	if err != nil {
+		return err
+	}
+	asked := time.Now()
+	count, err := countFederated(ctx, u.mesh, store)
+	if err != nil {
+		return fmt.Errorf("federated query: %w", err)
+	}
+	took := time.Since(asked)
+	people, err := store.People()
+	if err != nil {
+		return err
+	}
+	u.view.Close()
+	w := os.Stdout
+	say(w, "")
+	if err := urlTable(w, u.mesh); err != nil {
+		return err
+	}
+	say(w, "")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range people {
+		if !slices.ContainsFunc(topology.ServiceUsers, func(s topology.Person) bool { return s.Name == p.Name }) {
+			say(t, "  %s\t%s", p.Name, p.Does)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	say(w, "  Passwords and API keys: %s credentials [NAME]", self())
+	say(w, "")
+	say(w, "customers of sales JOIN leads of marketing ON email: %d rows, in %.2f s", count, took.Seconds())
+	say(w, "data as of %s; renew with: %s seed --force --as-of today", u.mesh.AsOf, self())
+	say(w, "Next: %s demo", self())
+	return nil
+}
+
+// urlTable writes where people reach what.
+func urlTable(out io.Writer, m state.Mesh) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	say(w, "  Sales API\thttp://localhost:%d", m.Port(topology.PortSalesAPI))
+	say(w, "  Marketing ingest\thttp://localhost:%d", m.Port(topology.PortMarketingIngest))
+	say(w, "  API metrics of sales\thttp://localhost:%d", m.Port(topology.PortSalesAPILogger))
+	say(w, "  API metrics of marketing\thttp://localhost:%d", m.Port(topology.PortMarketingAPILogger))
+	for _, s := range topology.Servers {
+		var names []string
+		for _, d := range s.Databases {
+			names = append(names, d.Name)
+		}
+		say(w, "  PostgreSQL %s\tlocalhost:%d  %s", s.Name, m.Port(s.Port), strings.Join(names, ", "))
+	}
+	say(w, "  Trino\thttps://localhost:%d", m.Port(topology.PortTrino))
+	return w.Flush()
+}
+
+// interrupted says how things are after Ctrl-C.
+func (u *upRun) interrupted() {
+	// The context of the command has ended.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if u.foreground {
+		u.stop(ctx)
+		return
+	}
+	report, err := u.client.Status(ctx)
+	if err != nil {
+		say(os.Stderr, "Interrupted. Nothing runs. Continue with: %s up", self())
+		return
+	}
+	var names []string
+	for _, c := range report.Components {
+		if c.PID != 0 {
+			names = append(names, c.Name)
+		}
+	}
+	say(os.Stderr, "Interrupted. The supervisor goes on; now running: %s.", strings.Join(names, ", "))
+	say(os.Stderr, "Continue with: %[1]s up; stop it with: %[1]s down", self())
+}
+
+// stay shows what happens until the caller interrupts, then stops the mesh.
+func (u *upRun) stay(ctx context.Context) error {
+	say(os.Stderr, "Staying. Ctrl-C stops the mesh.")
+	states := map[string]supervise.State{}
+	err := u.client.Watch(ctx, func(r control.Report) bool {
+		for _, c := range r.Components {
+			before, known := states[c.Name]
+			if known && before != c.State {
+				line := fmt.Sprintf("%s %s: %s", time.Now().Format(time.TimeOnly), c.Name, c.State)
+				if !c.Ready && c.Error != "" {
+					line += ", " + c.Error
+				}
+				say(os.Stderr, "%s", line)
+			}
+			states[c.Name] = c.State
+		}
+		return true
+	})
+	if ctx.Err() == nil {
+		return err
+	}
+	// The context of the command has ended; stopping takes as long as it takes.
+	return u.stop(context.Background())
+}
+
+func (u *upRun) stop(ctx context.Context) error {
+	say(os.Stderr, "Stopping the mesh.")
+	if err := u.client.Stop(ctx); err != nil && !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	say(os.Stderr, "Stopped. Start it again with: %s up", self())
+	return nil
+}
