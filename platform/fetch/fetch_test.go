@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // tools is a folder of programs that stands alone in PATH.
@@ -532,7 +533,13 @@ func TestTwoAtOnce(t *testing.T) {
 			once.Do(func() { waiting <- e })
 		}
 	})
-	if e := <-waiting; !strings.Contains(e.String(), "is fetching it") || !strings.Contains(e.Text, "process ") {
+	var e Event
+	select {
+	case e = <-waiting:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the second does not wait for the first")
+	}
+	if !strings.Contains(e.String(), "is fetching it") || !strings.Contains(e.Text, "process ") {
 		t.Errorf("waiting: %q", e)
 	}
 	if err := os.WriteFile(filepath.Join(f.dir, "gate"), []byte("go\n"), 0); err != nil {
@@ -613,6 +620,9 @@ func TestCancelEndsTheWholeGroup(t *testing.T) {
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("error: %v", err)
+	}
+	if err := fifo.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := fifo.Read(buf); err != io.EOF {
 		t.Errorf("the child lives: %v", err)
