@@ -47,7 +47,7 @@ func Run(ctx context.Context, plan Plan, cfg Config) (changes []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, lock); err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (r *run) schema(ctx context.Context, d Database) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	var owner string
 	if err := conn.QueryRow(ctx, `SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'`).Scan(&owner); err != nil {
 		return err
@@ -271,7 +271,7 @@ func (r *run) foreign(ctx context.Context, f Foreign) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	server := pgx.Identifier{f.Name}.Sanitize()
 	as := pgx.Identifier{f.As}.Sanitize()
 	serverOptions := []string{"host=" + host, "port=" + strconv.Itoa(port), "dbname=" + f.Database, "fetch_size=10000"}

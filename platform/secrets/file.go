@@ -36,7 +36,7 @@ func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bo
 	if err != nil {
 		return false, err
 	}
-	defer os.Remove(temp)
+	defer func() { _ = os.Remove(temp) }()
 	// Link refuses to replace: of two that make the same secret, one wins.
 	if err := os.Link(temp, path); err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -62,7 +62,7 @@ func replaceFile(path string, content []byte, owner Owner) (changed bool, err er
 		return false, err
 	}
 	if err := os.Rename(temp, path); err != nil {
-		os.Remove(temp)
+		_ = os.Remove(temp)
 		return false, err
 	}
 	return true, nil
@@ -82,7 +82,7 @@ func writeTemp(path string, content []byte, owner Owner) (name string, err error
 			err = closeErr
 		}
 		if err != nil {
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if _, err := f.Write(content); err != nil {

@@ -54,7 +54,7 @@ func (s Secret) file() string {
 const trinoSharedSecret = "trino-shared-secret"
 
 // ErrNone tells that a folder holds no secrets: the mesh was never started.
-var ErrNone = errors.New("the mesh has no secrets yet")
+var ErrNone = errors.New("the mesh has no secrets yet; start it with: meesh up")
 
 // An UnknownError tells that there is no secret of that name.
 type UnknownError struct {

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+)
+
+// A startedMesh is the mesh of this clone as "meesh up" left it, running or not.
+type startedMesh struct {
+	dir     state.Dir
+	mesh    state.Mesh
+	secrets *secrets.Store
+}
+
+// openMesh finds the mesh; state.ErrNoMesh or secrets.ErrNone when none was
+// ever started.
+func openMesh() (*startedMesh, error) {
+	dir, err := state.Find()
+	if err != nil {
+		return nil, err
+	}
+	m, err := state.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := secrets.Open(dir.Secrets())
+	if err != nil {
+		return nil, err
+	}
+	return &startedMesh{dir, m, s}, nil
+}
