@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"errors"
+	"io/fs"
+
+	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 )
@@ -23,9 +27,23 @@ func openMesh() (*startedMesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := secrets.Open(dir.Secrets())
+	s, err := openSecrets()
 	if err != nil {
 		return nil, err
 	}
 	return &startedMesh{dir, m, s}, nil
+}
+
+// openSecrets opens the secrets of the mesh. Those of a mesh that root started
+// are closed to others.
+func openSecrets() (*secrets.Store, error) {
+	dir, err := state.Find()
+	if err != nil {
+		return nil, err
+	}
+	s, err := secrets.Open(dir.Secrets())
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, &control.PermissionError{Dir: dir}
+	}
+	return s, err
 }

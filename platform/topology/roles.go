@@ -46,7 +46,11 @@ func (s Server) Roles() []Role {
 		}
 	}
 	for _, d := range s.Databases {
-		add(d.Owner, KindOwner, "owns "+d.Name+", runs its migrations")
+		does := "owns " + d.Name + ", runs its migrations"
+		if d.Name == DatabaseVerify {
+			does = "checks Trino's answers by another path"
+		}
+		add(d.Owner, KindOwner, does)
 	}
 	for _, d := range s.Databases {
 		add(d.App, KindApp, "the service on "+d.Name)
