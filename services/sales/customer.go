@@ -75,6 +75,17 @@ func (c CustomerChange) Validate() map[string]string {
 	return wrong
 }
 
+// Apply gives the customer the new values.
+func (c CustomerChange) Apply(to *Customer) {
+	for _, field := range []struct{ value, of *string }{
+		{c.Name, &to.Name}, {c.Email, &to.Email}, {c.Phone, &to.Phone}, {c.Region, &to.Region}, {c.Segment, &to.Segment},
+	} {
+		if field.value != nil {
+			*field.of = *field.value
+		}
+	}
+}
+
 // email says what is wrong with an address. It is stored as given, so blanks
 // around it are allowed; only mail to it could prove more than its form.
 func email(s string) string {

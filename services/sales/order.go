@@ -1,6 +1,7 @@
 package sales
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +79,17 @@ func (o OrderChange) Validate() map[string]string {
 	return wrong
 }
 
+// Apply gives the order the new values; ErrConflict when it is no longer pending.
+func (o OrderChange) Apply(to *Order) error {
+	if to.Status != Pending {
+		return fmt.Errorf("%w: order %d is %s; only a pending order can be changed", ErrConflict, to.ID, to.Status)
+	}
+	if o.TotalAmount != nil {
+		to.TotalAmount = *o.TotalAmount
+	}
+	return nil
+}
+
 // A StatusChange asks for another status of an order.
 type StatusChange struct {
 	Status OrderStatus `json:"status"`
@@ -89,6 +101,15 @@ func (c StatusChange) Validate() map[string]string {
 		return nil
 	}
 	return map[string]string{"/status": "must be one of " + strings.Join(OrderStatusNames(), ", ")}
+}
+
+// Apply moves the order to the status; ErrConflict when it cannot go there.
+func (c StatusChange) Apply(to *Order) error {
+	if !to.Status.MayBecome(c.Status) {
+		return fmt.Errorf("%w: order %d is %s and cannot become %s", ErrConflict, to.ID, to.Status, c.Status)
+	}
+	to.Status = c.Status
+	return nil
 }
 
 // An OrderFilter picks orders; zero fields pick all. Orders come in the order

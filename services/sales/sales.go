@@ -20,13 +20,14 @@ type Store interface {
 	CreateCustomer(context.Context, NewCustomer) (Customer, error) // ErrConflict: e-mail known
 	Customer(ctx context.Context, id int64) (Customer, error)
 	Customers(context.Context, CustomerFilter) ([]Customer, error)
-	UpdateCustomer(ctx context.Context, id int64, change CustomerChange) (Customer, error)
+	// UpdateCustomer lets change change the customer, which nobody else changes meanwhile.
+	UpdateCustomer(ctx context.Context, id int64, change func(*Customer) error) (Customer, error)
 
 	CreateOrder(context.Context, NewOrder) (Order, error) // ErrNotFound: customer unknown
 	Order(ctx context.Context, id int64) (Order, error)
 	Orders(context.Context, OrderFilter) ([]Order, error)
-	UpdateOrder(ctx context.Context, id int64, change OrderChange) (Order, error) // ErrConflict: not pending
-	SetOrderStatus(ctx context.Context, id int64, status OrderStatus) (Order, error)
+	// UpdateOrder lets change change the order, which nobody else changes meanwhile.
+	UpdateOrder(ctx context.Context, id int64, change func(*Order) error) (Order, error)
 
 	Revenue(context.Context, RevenueFilter) ([]Revenue, error)
 	Ready(context.Context) error

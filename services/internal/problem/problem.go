@@ -23,6 +23,9 @@ const (
 	CodeConflict        = "conflict"
 	CodeTooLarge        = "payload_too_large"
 	CodeMediaType       = "unsupported_media_type"
+	CodePrecondition    = "precondition_failed"
+	CodePreconditionReq = "precondition_required"
+	CodeRateLimited     = "rate_limited"
 	CodeUnavailable     = "unavailable"
 	CodeInternal        = "internal"
 )

@@ -3,14 +3,14 @@ package api
 import (
 	"github.com/gin-gonic/gin"
 
-	"github.com/datameesh/datameesh/services/internal/queryparam"
+	"github.com/datameesh/datameesh/services/internal/rest"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
 const customers = "/v1/customers"
 
-func (s *Server) listCustomers(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) listCustomers(c *gin.Context) error {
+	query := rest.Query(c)
 	limit := query.Limit()
 	filter := sales.CustomerFilter{
 		Region:      query.OneOf("region", sales.Regions...),
@@ -24,43 +24,43 @@ func (s *Server) listCustomers(c *gin.Context) error {
 	if err := query.Err(); err != nil {
 		return err
 	}
-	list, err := s.Store.Customers(c.Request.Context(), filter)
-	if err != nil {
-		return err
-	}
-	return onePage(c, customers, list, limit, func(x sales.Customer) int64 { return x.ID })
+	list, err := s.store.Customers(c.Request.Context(), filter)
+	return rest.Page(c, customers, list, limit, func(x sales.Customer) int64 { return x.ID }, err)
 }
 
-func (s *Server) createCustomer(c *gin.Context) error {
-	n, err := body[sales.NewCustomer](c)
+func (s server) createCustomer(c *gin.Context) error {
+	n, err := rest.Body[sales.NewCustomer](c)
 	if err != nil {
 		return err
 	}
-	customer, err := s.Store.CreateCustomer(c.Request.Context(), n)
-	if err != nil {
-		return err
-	}
-	return created(c, customers, customer.ID, customer)
+	customer, err := s.store.CreateCustomer(c.Request.Context(), n)
+	return rest.Created(c, customers, customer.ID, customer, err)
 }
 
-func (s *Server) getCustomer(c *gin.Context) error {
-	id, err := pathID(c)
+func (s server) getCustomer(c *gin.Context) error {
+	id, err := rest.ID(c)
 	if err != nil {
 		return err
 	}
-	customer, err := s.Store.Customer(c.Request.Context(), id)
-	return ok(c, customer, err)
+	customer, err := s.store.Customer(c.Request.Context(), id)
+	return rest.OK(c, customer, err)
 }
 
-func (s *Server) updateCustomer(c *gin.Context) error {
-	id, err := pathID(c)
+func (s server) updateCustomer(c *gin.Context) error {
+	id, err := rest.ID(c)
 	if err != nil {
 		return err
 	}
-	change, err := body[sales.CustomerChange](c)
+	change, err := rest.Body[sales.CustomerChange](c)
 	if err != nil {
 		return err
 	}
-	customer, err := s.Store.UpdateCustomer(c.Request.Context(), id, change)
-	return ok(c, customer, err)
+	customer, err := s.store.UpdateCustomer(c.Request.Context(), id, func(customer *sales.Customer) error {
+		if err := rest.IfMatch(c, *customer); err != nil {
+			return err
+		}
+		change.Apply(customer)
+		return nil
+	})
+	return rest.OK(c, customer, err)
 }

@@ -10,17 +10,17 @@ const alice = `{"customer_name":"Alice Johnson","email":" Alice@Example.com","ph
 func TestCustomerIsCreatedReadAndChanged(t *testing.T) {
 	c := newCaller(t)
 	created := c.want(201, "POST", "/v1/customers", alice)
-	path := created.header.Get("Location")
-	if created.body["revenue"] != 0.0 || created.body["email"] != " Alice@Example.com" {
-		t.Errorf("created %v", created.body)
+	path := created.Header.Get("Location")
+	if created.Body["revenue"] != 0.0 || created.Body["email"] != " Alice@Example.com" {
+		t.Errorf("created %v", created.Body)
 	}
 	read := c.want(200, "GET", path, "")
-	if read.body["customer_name"] != "Alice Johnson" {
-		t.Errorf("read %v", read.body)
+	if read.Body["customer_name"] != "Alice Johnson" {
+		t.Errorf("read %v", read.Body)
 	}
 	changed := c.want(200, "PATCH", path, `{"region":"APAC"}`)
-	if changed.body["region"] != "APAC" || changed.body["customer_name"] != "Alice Johnson" {
-		t.Errorf("changed %v", changed.body)
+	if changed.Body["region"] != "APAC" || changed.Body["customer_name"] != "Alice Johnson" {
+		t.Errorf("changed %v", changed.Body)
 	}
 	c.want(404, "PATCH", "/v1/customers/77", `{"region":"APAC"}`)
 }
@@ -30,8 +30,8 @@ func TestOneAddressIsOneCustomerInAnySpelling(t *testing.T) {
 	c.want(201, "POST", "/v1/customers", alice)
 	c.want(409, "POST", "/v1/customers", `{"customer_name":"Other","email":"alice@example.COM ","region":"EMEA","segment":"Consumer"}`)
 	other := c.want(201, "POST", "/v1/customers", `{"customer_name":"Other","email":"other@example.com","region":"EMEA","segment":"Consumer"}`)
-	c.want(409, "PATCH", other.header.Get("Location"), `{"email":"ALICE@example.com"}`)
-	if got := len(c.want(200, "GET", "/v1/customers?email=aLICE@example.com", "").body["items"].([]any)); got != 1 {
+	c.want(409, "PATCH", other.Header.Get("Location"), `{"email":"ALICE@example.com"}`)
+	if got := len(items(c.want(200, "GET", "/v1/customers?email=aLICE@example.com", ""))); got != 1 {
 		t.Errorf("found %d customers by the address", got)
 	}
 }
@@ -41,9 +41,9 @@ func TestCustomerFieldsAreChecked(t *testing.T) {
 	for field, value := range map[string]string{
 		"customer_name": `""`, "email": `"no at"`, "phone": `"1\n2"`, "region": `"MOON"`, "segment": `"consumer"`,
 	} {
-		path := c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":"A","email":"%s@example.com","region":"EMEA","segment":"Consumer"}`, field)).header.Get("Location")
+		path := c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":"A","email":"%s@example.com","region":"EMEA","segment":"Consumer"}`, field)).Header.Get("Location")
 		a := c.want(422, "PATCH", path, fmt.Sprintf(`{%q:%s}`, field, value))
-		if pointer := a.body["errors"].([]any)[0].(map[string]any)["pointer"]; pointer != "/"+field {
+		if pointer := a.Body["errors"].([]any)[0].(map[string]any)["pointer"]; pointer != "/"+field {
 			t.Errorf("%s: the problem points to %v", field, pointer)
 		}
 	}
@@ -63,7 +63,7 @@ func TestCustomersAreFiltered(t *testing.T) {
 		"?created_from=2000-01-01":        3,
 		"?created_to=2000-01-01":          0,
 	} {
-		if got := len(c.want(200, "GET", "/v1/customers"+query, "").body["items"].([]any)); got != want {
+		if got := len(items(c.want(200, "GET", "/v1/customers"+query, ""))); got != want {
 			t.Errorf("%q: %d customers, want %d", query, got, want)
 		}
 	}
@@ -85,7 +85,7 @@ func TestPagesDuringInserts(t *testing.T) {
 			t.Fatal("the walk does not end")
 		}
 		a := c.want(200, "GET", path, "")
-		for _, item := range a.body["items"].([]any) {
+		for _, item := range items(a) {
 			customer := item.(map[string]any)
 			seen[customer["customer_id"]]++
 		}
@@ -93,9 +93,9 @@ func TestPagesDuringInserts(t *testing.T) {
 			create("new", page)
 		}
 		path = ""
-		if cursor, ok := a.body["next_cursor"].(string); ok {
+		if cursor, ok := a.Body["next_cursor"].(string); ok {
 			path = "/v1/customers?limit=4&cursor=" + cursor
-			if link := a.header.Get("Link"); link != fmt.Sprintf(`</v1/customers?cursor=%s&limit=4>; rel="next"`, cursor) {
+			if link := a.Header.Get("Link"); link != fmt.Sprintf(`</v1/customers?cursor=%s&limit=4>; rel="next"`, cursor) {
 				t.Errorf("Link %s", link)
 			}
 		}
@@ -108,5 +108,5 @@ func TestPagesDuringInserts(t *testing.T) {
 			t.Errorf("customer %v was seen %d times", id, times)
 		}
 	}
-	c.want(400, "GET", "/v1/orders?cursor="+c.want(200, "GET", "/v1/customers?limit=1", "").body["next_cursor"].(string), "")
+	c.want(400, "GET", "/v1/orders?cursor="+c.want(200, "GET", "/v1/customers?limit=1", "").Body["next_cursor"].(string), "")
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
-	"github.com/datameesh/datameesh/services/internal/queryparam"
+	"github.com/datameesh/datameesh/services/internal/rest"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
 const orders = "/v1/orders"
 
-func (s *Server) listOrders(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) listOrders(c *gin.Context) error {
+	query := rest.Query(c)
 	limit := query.Limit()
 	filter := sales.OrderFilter{
 		CustomerID:  query.ID("customer_id"),
@@ -26,59 +26,59 @@ func (s *Server) listOrders(c *gin.Context) error {
 	if err := query.Err(); err != nil {
 		return err
 	}
-	list, err := s.Store.Orders(c.Request.Context(), filter)
-	if err != nil {
-		return err
-	}
-	return onePage(c, orders, list, limit, func(x sales.Order) int64 { return x.ID })
+	list, err := s.store.Orders(c.Request.Context(), filter)
+	return rest.Page(c, orders, list, limit, func(x sales.Order) int64 { return x.ID }, err)
 }
 
-func (s *Server) createOrder(c *gin.Context) error {
-	n, err := body[sales.NewOrder](c)
+func (s server) createOrder(c *gin.Context) error {
+	n, err := rest.Body[sales.NewOrder](c)
 	if err != nil {
 		return err
 	}
-	order, err := s.Store.CreateOrder(c.Request.Context(), n)
+	order, err := s.store.CreateOrder(c.Request.Context(), n)
 	if errors.Is(err, sales.ErrNotFound) {
 		return problem.Invalid(map[string]string{"/customer_id": "is not the id of a customer"})
 	}
-	if err != nil {
-		return err
-	}
-	return created(c, orders, order.ID, order)
+	return rest.Created(c, orders, order.ID, order, err)
 }
 
-func (s *Server) getOrder(c *gin.Context) error {
-	id, err := pathID(c)
+func (s server) getOrder(c *gin.Context) error {
+	id, err := rest.ID(c)
 	if err != nil {
 		return err
 	}
-	order, err := s.Store.Order(c.Request.Context(), id)
-	return ok(c, order, err)
+	order, err := s.store.Order(c.Request.Context(), id)
+	return rest.OK(c, order, err)
 }
 
-func (s *Server) updateOrder(c *gin.Context) error {
-	id, err := pathID(c)
+func (s server) updateOrder(c *gin.Context) error {
+	id, err := rest.ID(c)
 	if err != nil {
 		return err
 	}
-	change, err := body[sales.OrderChange](c)
+	change, err := rest.Body[sales.OrderChange](c)
 	if err != nil {
 		return err
 	}
-	order, err := s.Store.UpdateOrder(c.Request.Context(), id, change)
-	return ok(c, order, err)
+	order, err := s.store.UpdateOrder(c.Request.Context(), id, func(order *sales.Order) error {
+		if err := rest.IfMatch(c, *order); err != nil {
+			return err
+		}
+		return change.Apply(order)
+	})
+	return rest.OK(c, order, err)
 }
 
-func (s *Server) setOrderStatus(c *gin.Context) error {
-	id, err := pathID(c)
+// setOrderStatus needs no If-Match: the status itself says which changes fit.
+func (s server) setOrderStatus(c *gin.Context) error {
+	id, err := rest.ID(c)
 	if err != nil {
 		return err
 	}
-	change, err := body[sales.StatusChange](c)
+	change, err := rest.Body[sales.StatusChange](c)
 	if err != nil {
 		return err
 	}
-	order, err := s.Store.SetOrderStatus(c.Request.Context(), id, change.Status)
-	return ok(c, order, err)
+	order, err := s.store.UpdateOrder(c.Request.Context(), id, change.Apply)
+	return rest.OK(c, order, err)
 }

@@ -9,11 +9,11 @@ import (
 func newOrder(c caller) (customer, order string) {
 	c.t.Helper()
 	created := c.want(201, "POST", "/v1/customers", alice)
-	placed := c.want(201, "POST", "/v1/orders", fmt.Sprintf(`{"customer_id":%v,"total_amount":99.90}`, created.body["customer_id"]))
-	if placed.body["status"] != "pending" || placed.body["total_amount"] != 99.9 || placed.body["currency"] != "USD" {
-		c.t.Errorf("placed %v", placed.body)
+	placed := c.want(201, "POST", "/v1/orders", fmt.Sprintf(`{"customer_id":%v,"total_amount":99.90}`, created.Body["customer_id"]))
+	if placed.Body["status"] != "pending" || placed.Body["total_amount"] != 99.9 || placed.Body["currency"] != "USD" {
+		c.t.Errorf("placed %v", placed.Body)
 	}
-	return created.header.Get("Location"), placed.header.Get("Location")
+	return created.Header.Get("Location"), placed.Header.Get("Location")
 }
 
 func TestRevenueFollowsTheStatusOfOrders(t *testing.T) {
@@ -21,7 +21,7 @@ func TestRevenueFollowsTheStatusOfOrders(t *testing.T) {
 	customer, order := newOrder(c)
 	revenue := func(want float64) {
 		t.Helper()
-		if got := c.want(200, "GET", customer, "").body["revenue"]; got != want {
+		if got := c.want(200, "GET", customer, "").Body["revenue"]; got != want {
 			t.Errorf("revenue %v, want %v", got, want)
 		}
 	}
@@ -39,7 +39,7 @@ func TestRevenueFollowsTheStatusOfOrders(t *testing.T) {
 
 func TestOrderStatusChanges(t *testing.T) {
 	c := newCaller(t)
-	customer := c.want(201, "POST", "/v1/customers", alice).body["customer_id"]
+	customer := c.want(201, "POST", "/v1/customers", alice).Body["customer_id"]
 	// The steps that lead to each status, and what may come after it.
 	steps := map[string][]string{"pending": {}, "paid": {"paid"}, "cancelled": {"cancelled"}, "refunded": {"paid", "refunded"}}
 	may := map[string]string{
@@ -48,7 +48,7 @@ func TestOrderStatusChanges(t *testing.T) {
 	}
 	for from, path := range steps {
 		for to := range steps {
-			order := c.want(201, "POST", "/v1/orders", fmt.Sprintf(`{"customer_id":%v,"total_amount":5}`, customer)).header.Get("Location")
+			order := c.want(201, "POST", "/v1/orders", fmt.Sprintf(`{"customer_id":%v,"total_amount":5}`, customer)).Header.Get("Location")
 			for _, step := range path {
 				c.want(200, "POST", order+"/status", fmt.Sprintf(`{"status":%q}`, step))
 			}
@@ -78,7 +78,7 @@ func TestOrdersAreFiltered(t *testing.T) {
 		"?status=paid&customer_id=" + id:     1,
 		"?status=refunded&customer_id=" + id: 0,
 	} {
-		if got := len(c.want(200, "GET", "/v1/orders"+query, "").body["items"].([]any)); got != want {
+		if got := len(items(c.want(200, "GET", "/v1/orders"+query, ""))); got != want {
 			t.Errorf("%q: %d orders, want %d", query, got, want)
 		}
 	}
@@ -86,19 +86,19 @@ func TestOrdersAreFiltered(t *testing.T) {
 
 func TestRevenueByDayAndRegion(t *testing.T) {
 	c := newCaller(t)
-	if got := len(c.want(200, "GET", "/v1/revenue", "").body["items"].([]any)); got != 0 {
+	if got := len(items(c.want(200, "GET", "/v1/revenue", ""))); got != 0 {
 		t.Errorf("an empty database sold on %d days", got)
 	}
 	_, order := newOrder(c)
 	c.want(200, "POST", order+"/status", `{"status":"paid"}`)
-	items := c.want(200, "GET", "/v1/revenue?region=EMEA", "").body["items"].([]any)
-	if len(items) != 1 {
-		t.Fatalf("got %v", items)
+	list := items(c.want(200, "GET", "/v1/revenue?region=EMEA", ""))
+	if len(list) != 1 {
+		t.Fatalf("got %v", list)
 	}
-	if day := items[0].(map[string]any); day["revenue"] != 99.9 || day["orders"] != 1.0 || day["region"] != "EMEA" {
+	if day := list[0].(map[string]any); day["revenue"] != 99.9 || day["orders"] != 1.0 || day["region"] != "EMEA" {
 		t.Errorf("got %v", day)
 	}
-	if got := len(c.want(200, "GET", "/v1/revenue?region=APAC", "").body["items"].([]any)); got != 0 {
+	if got := len(items(c.want(200, "GET", "/v1/revenue?region=APAC", ""))); got != 0 {
 		t.Errorf("another region sold on %d days", got)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
-	"github.com/datameesh/datameesh/services/internal/queryparam"
+	"github.com/datameesh/datameesh/services/internal/rest"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
@@ -16,8 +16,8 @@ const maxRevenueDays = 1500
 // revenueDays is the window when the caller names none.
 const revenueDays = 30
 
-func (s *Server) revenue(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) revenue(c *gin.Context) error {
+	query := rest.Query(c)
 	filter := sales.RevenueFilter{
 		From:   query.Time("from"),
 		To:     query.Time("to"),
@@ -41,9 +41,6 @@ func (s *Server) revenue(c *gin.Context) error {
 	case days > maxRevenueDays:
 		return problem.BadQuery(map[string]string{"from": "must lie at most 1500 days before to"})
 	}
-	list, err := s.Store.Revenue(c.Request.Context(), filter)
-	if list == nil {
-		list = []sales.Revenue{}
-	}
-	return ok(c, page[sales.Revenue]{Items: list}, err)
+	list, err := s.store.Revenue(c.Request.Context(), filter)
+	return rest.All(c, list, err)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/internal/database"
+	"github.com/datameesh/datameesh/services/internal/idempotency"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
@@ -18,15 +19,14 @@ func scanCustomer(row pgx.CollectableRow) (c sales.Customer, err error) {
 }
 
 // CreateCustomer registers a customer.
-func (s *Store) CreateCustomer(ctx context.Context, n sales.NewCustomer) (c sales.Customer, err error) {
-	err = s.write(ctx, func(tx pgx.Tx) (err error) {
-		rows, _ := tx.Query(ctx, `
+func (s *Store) CreateCustomer(ctx context.Context, n sales.NewCustomer) (sales.Customer, error) {
+	c, err := idempotency.Do(ctx, s.db, func(q idempotency.Querier) (sales.Customer, error) {
+		rows, _ := q.Query(ctx, touch+`
 			INSERT INTO customers (customer_name, email, phone, region, segment)
 			VALUES ($1, $2, $3, $4, $5)
 			RETURNING `+customerColumns,
 			n.Name, n.Email, n.Phone, n.Region, n.Segment)
-		c, err = pgx.CollectExactlyOneRow(rows, scanCustomer)
-		return err
+		return pgx.CollectExactlyOneRow(rows, scanCustomer)
 	})
 	return c, wrap(emailConflict(err), "create customer")
 }
@@ -59,20 +59,28 @@ func (s *Store) Customers(ctx context.Context, f sales.CustomerFilter) ([]sales.
 	return list, wrap(err, "list customers")
 }
 
-// UpdateCustomer changes the fields that change names.
-func (s *Store) UpdateCustomer(ctx context.Context, id int64, change sales.CustomerChange) (c sales.Customer, err error) {
-	err = s.write(ctx, func(tx pgx.Tx) (err error) {
+// UpdateCustomer changes a customer.
+func (s *Store) UpdateCustomer(ctx context.Context, id int64, change func(*sales.Customer) error) (c sales.Customer, err error) {
+	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
+			SELECT `+customerColumns+`
+			  FROM customers
+			 WHERE customer_id = $1
+			   FOR NO KEY UPDATE`, id)
+		before, err := pgx.CollectExactlyOneRow(rows, scanCustomer)
+		if err != nil {
+			return err
+		}
+		c = before
+		if err := change(&c); err != nil || c == before {
+			return err
+		}
+		rows, _ = tx.Query(ctx, touch+`
 			UPDATE customers
-			   SET customer_name = coalesce($2, customer_name),
-			       email         = coalesce($3, email),
-			       phone         = coalesce($4, phone),
-			       region        = coalesce($5, region),
-			       segment       = coalesce($6, segment),
-			       updated_at    = now()
+			   SET customer_name = $2, email = $3, phone = $4, region = $5, segment = $6, updated_at = now()
 			 WHERE customer_id = $1
 			RETURNING `+customerColumns,
-			id, change.Name, change.Email, change.Phone, change.Region, change.Segment)
+			id, c.Name, c.Email, c.Phone, c.Region, c.Segment)
 		c, err = pgx.CollectExactlyOneRow(rows, scanCustomer)
 		return err
 	})

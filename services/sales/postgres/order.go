@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/internal/database"
+	"github.com/datameesh/datameesh/services/internal/idempotency"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
@@ -18,15 +19,14 @@ func scanOrder(row pgx.CollectableRow) (o sales.Order, err error) {
 }
 
 // CreateOrder places a pending order.
-func (s *Store) CreateOrder(ctx context.Context, n sales.NewOrder) (o sales.Order, err error) {
-	err = s.write(ctx, func(tx pgx.Tx) (err error) {
-		rows, _ := tx.Query(ctx, `
+func (s *Store) CreateOrder(ctx context.Context, n sales.NewOrder) (sales.Order, error) {
+	o, err := idempotency.Do(ctx, s.db, func(q idempotency.Querier) (sales.Order, error) {
+		rows, _ := q.Query(ctx, touch+`
 			INSERT INTO orders (customer_id, total_amount)
 			VALUES ($1, $2)
 			RETURNING `+orderColumns,
 			n.CustomerID, n.TotalAmount)
-		o, err = pgx.CollectExactlyOneRow(rows, scanOrder)
-		return err
+		return pgx.CollectExactlyOneRow(rows, scanOrder)
 	})
 	if database.Constraint(err) == "orders_customer_id_fkey" {
 		err = fmt.Errorf("%w: customer %d", sales.ErrNotFound, n.CustomerID)
@@ -61,51 +61,23 @@ func (s *Store) Orders(ctx context.Context, f sales.OrderFilter) ([]sales.Order,
 	return list, wrap(err, "list orders")
 }
 
-// UpdateOrder changes an order that is still pending.
-func (s *Store) UpdateOrder(ctx context.Context, id int64, change sales.OrderChange) (sales.Order, error) {
-	return s.changeOrder(ctx, id, func(o *sales.Order) error {
-		if o.Status != sales.Pending {
-			return fmt.Errorf("%w: order %d is %s; only a pending order can be changed", sales.ErrConflict, id, o.Status)
-		}
-		if change.TotalAmount != nil {
-			o.TotalAmount = *change.TotalAmount
-		}
-		return nil
-	})
-}
-
-// SetOrderStatus moves an order to another status.
-func (s *Store) SetOrderStatus(ctx context.Context, id int64, status sales.OrderStatus) (sales.Order, error) {
-	return s.changeOrder(ctx, id, func(o *sales.Order) error {
-		if !o.Status.MayBecome(status) {
-			return fmt.Errorf("%w: order %d is %s and cannot become %s", sales.ErrConflict, id, o.Status, status)
-		}
-		o.Status = status
-		return nil
-	})
-}
-
-// changeOrder locks the order, so that of two changes at once the second sees
-// what the first did, applies change and stores the result.
-func (s *Store) changeOrder(ctx context.Context, id int64, change func(*sales.Order) error) (o sales.Order, err error) {
-	err = s.write(ctx, func(tx pgx.Tx) error {
+// UpdateOrder changes an order.
+func (s *Store) UpdateOrder(ctx context.Context, id int64, change func(*sales.Order) error) (o sales.Order, err error) {
+	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT `+orderColumns+`
 			  FROM orders
 			 WHERE order_id = $1
-			   FOR UPDATE`, id)
+			   FOR NO KEY UPDATE`, id)
 		before, err := pgx.CollectExactlyOneRow(rows, scanOrder)
 		if err != nil {
 			return err
 		}
 		o = before
-		if err := change(&o); err != nil {
+		if err := change(&o); err != nil || o == before {
 			return err
 		}
-		if o == before {
-			return nil
-		}
-		rows, _ = tx.Query(ctx, `
+		rows, _ = tx.Query(ctx, touch+`
 			UPDATE orders
 			   SET status = $2, total_amount = $3, updated_at = now()
 			 WHERE order_id = $1
@@ -114,5 +86,5 @@ func (s *Store) changeOrder(ctx context.Context, id int64, change func(*sales.Or
 		o, err = pgx.CollectExactlyOneRow(rows, scanOrder)
 		return err
 	})
-	return o, wrap(err, "change order %d", id)
+	return o, wrap(err, "update order %d", id)
 }

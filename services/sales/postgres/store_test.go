@@ -56,7 +56,8 @@ func TestRevenueEqualsPaidOrders(t *testing.T) {
 				case 0, 1:
 					_, err = store.CreateOrder(ctx, sales.NewOrder{CustomerID: 1 + random.Int64N(5), TotalAmount: 150})
 				case 2, 3:
-					_, err = store.SetOrderStatus(ctx, id, sales.OrderStatuses[random.IntN(4)])
+					change := sales.StatusChange{Status: sales.OrderStatuses[random.IntN(4)]}
+					_, err = store.UpdateOrder(ctx, id, change.Apply)
 				case 4:
 					_, err = owner.Exec(ctx, `INSERT INTO orders (customer_id, status, total_amount) SELECT 1 + n % 5, 'paid', n FROM generate_series(1, 10) AS n`)
 				case 5:

@@ -16,7 +16,9 @@ import (
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/httpserver"
 	"github.com/datameesh/datameesh/services/internal/logging"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
 	"github.com/datameesh/datameesh/services/internal/requestlog"
+	"github.com/datameesh/datameesh/services/internal/rest"
 	"github.com/datameesh/datameesh/services/sales/api"
 	"github.com/datameesh/datameesh/services/sales/postgres"
 )
@@ -30,6 +32,7 @@ type Config struct {
 	APIKeysFile string        `env:"API_KEYS_FILE,required,notEmpty"`
 	LoggerURL   string        `env:"LOGGER_URL"` // empty: no request log
 	LoggerKey   string        `env:"LOGGER_KEY"`
+	RateLimit   int           `env:"RATE_LIMIT" envDefault:"200"` // requests per second and API key
 	Drain       time.Duration `env:"DRAIN" envDefault:"0s"`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
@@ -62,11 +65,14 @@ func realMain(ctx context.Context) error {
 	defer log.Stop(context.WithoutCancel(ctx))
 
 	store := postgres.New(db)
-	server := &api.Server{Store: store, Keys: keys, Log: log}
+	routes, err := api.Routes(store, rest.Service{Keys: keys, Log: log, Limit: ratelimit.New(config.RateLimit)})
+	if err != nil {
+		return err
+	}
 	return httpserver.Server{
 		Addr:      config.ListenAddr,
 		AdminAddr: config.AdminAddr,
-		Handler:   server.Routes(),
+		Handler:   routes.Handler(),
 		Ready:     store.Ready,
 		Drain:     config.Drain,
 	}.Run(ctx)

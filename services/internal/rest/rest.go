@@ -1,0 +1,179 @@
+// Package rest is the one HTTP manner of all services.
+//
+// A service's own HTTP package is a route table and its handlers; everything
+// that no caller should have to learn twice is here.
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/datameesh/datameesh/services/internal/apikey"
+	"github.com/datameesh/datameesh/services/internal/idempotency"
+	"github.com/datameesh/datameesh/services/internal/problem"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
+	"github.com/datameesh/datameesh/services/internal/requestid"
+	"github.com/datameesh/datameesh/services/internal/requestlog"
+)
+
+// Errors are what a domain calls the three things that every store can say.
+type Errors struct{ NotFound, Conflict, Unavailable error }
+
+// A Service is what the routes of one service share.
+type Service struct {
+	Keys    *apikey.Ring
+	Log     *requestlog.Client // nil: no request log
+	Limit   *ratelimit.Limiter // nil: no limit
+	Errors  Errors
+	OpenAPI []byte // the YAML of the API's description
+}
+
+// A Handler answers a request, or gives the error to be answered.
+type Handler func(*gin.Context) error
+
+// A Router is the routes of one service.
+type Router struct {
+	service Service
+	engine  *gin.Engine
+}
+
+// NewRouter makes a router without routes of its own. It answers /openapi.json,
+// and everything unknown as a problem.
+func NewRouter(service Service) (*Router, error) {
+	description, err := openAPI(service.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false
+	if err := engine.SetTrustedProxies(nil); err != nil {
+		return nil, fmt.Errorf("trust no proxy: %w", err)
+	}
+	r := &Router{service, engine}
+	engine.Use(r.record, recoverPanic)
+	engine.NoRoute(func(c *gin.Context) {
+		problem.Write(c.Writer, c.Request, problem.New(http.StatusNotFound, problem.CodeNotFound, "There is no such path; /openapi.json describes all."))
+	})
+	engine.NoMethod(func(c *gin.Context) {
+		problem.Write(c.Writer, c.Request, problem.New(http.StatusMethodNotAllowed, problem.CodeMethod, "The path does not answer %s; see the Allow header.", c.Request.Method))
+	})
+	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", description) })
+	return r, nil
+}
+
+// GET, POST and PATCH let requests with the scope through to the handler.
+
+// GET adds a route that only reads.
+func (r *Router) GET(path, scope string, h Handler) { r.engine.GET(path, r.handle(scope, h)) }
+
+// POST adds a route that makes or does something; a caller may send an Idempotency-Key.
+func (r *Router) POST(path, scope string, h Handler) {
+	r.engine.POST(path, r.handle(scope, idempotent(h)))
+}
+
+// PATCH adds a route that changes a resource; a caller must send If-Match.
+func (r *Router) PATCH(path, scope string, h Handler) {
+	r.engine.PATCH(path, r.handle(scope, h))
+}
+
+// Handler gives the whole as an HTTP handler.
+func (r *Router) Handler() http.Handler { return requestid.Middleware(r.engine) }
+
+// Routes lists the routes as "METHOD /path/:id".
+func (r *Router) Routes() []string {
+	var list []string
+	for _, route := range r.engine.Routes() {
+		list = append(list, route.Method+" "+route.Path)
+	}
+	return list
+}
+
+// callerName is the gin key under which the name of the API key stands.
+const callerName = "caller"
+
+func (r *Router) handle(scope string, h Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := r.serve(c, scope, h); err != nil {
+			problem.Write(c.Writer, c.Request, r.explain(err))
+		}
+	}
+}
+
+func (r *Router) serve(c *gin.Context, scope string, h Handler) error {
+	name, err := r.service.Keys.Authorize(c.Request, scope)
+	c.Set(callerName, name)
+	if r.service.Limit != nil {
+		// Who has no valid key shares a bucket with everybody at the address.
+		caller := "key " + name
+		if name == "" {
+			caller = "address " + c.RemoteIP()
+		}
+		if limited := r.service.Limit.Allow(c.Writer, caller); limited != nil {
+			return limited
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return h(c)
+}
+
+// explain turns an error into the problem that the caller sees.
+func (r *Router) explain(err error) error {
+	of := r.service.Errors
+	switch {
+	case errors.Is(err, of.NotFound):
+		return problem.New(http.StatusNotFound, problem.CodeNotFound, "There is no such resource.")
+	case errors.Is(err, of.Conflict):
+		_, detail, _ := strings.Cut(err.Error(), of.Conflict.Error()+": ")
+		return problem.New(http.StatusConflict, problem.CodeConflict, "%s.", detail)
+	case errors.Is(err, of.Unavailable):
+		return problem.Unavailable(err)
+	case errors.Is(err, idempotency.ErrRunning):
+		p := problem.New(http.StatusConflict, problem.CodeConflict, "A request with this %s is still running; ask again for its answer.", idempotency.Header)
+		p.RetryAfter = 1
+		return p
+	case errors.Is(err, idempotency.ErrReused):
+		return problem.New(http.StatusUnprocessableEntity, problem.CodeInvalidBody, "This %s was used with another request; use a new one for each request.", idempotency.Header)
+	}
+	return err
+}
+
+// record tells the API metrics logger what was served.
+func (r *Router) record(c *gin.Context) {
+	begin := time.Now()
+	c.Next()
+	r.service.Log.Record(requestlog.Entry{
+		ServedAt:  begin.UTC(),
+		Route:     c.FullPath(),
+		Method:    c.Request.Method,
+		Status:    c.Writer.Status(),
+		Duration:  time.Since(begin).Microseconds(),
+		Bytes:     int64(max(c.Writer.Size(), 0)),
+		RequestID: c.Writer.Header().Get(requestid.Header),
+		KeyName:   c.GetString(callerName),
+	})
+}
+
+// recoverPanic turns a panic into a 500 and a log line with the stack.
+func recoverPanic(c *gin.Context) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			slog.ErrorContext(c.Request.Context(), "panic", "route", c.FullPath(), "cause", cause, "stack", string(debug.Stack()))
+			c.Abort()
+			if !c.Writer.Written() {
+				problem.Write(c.Writer, c.Request, fmt.Errorf("panic: %v", cause))
+			}
+		}
+	}()
+	c.Next()
+}
