@@ -40,8 +40,8 @@ func Trino(ctx context.Context, cacheDir string, p Progress) (string, error) {
 
 // All returns the folders of all packages and fetches those that are missing,
 // side by side. The first failure stops the others.
-func All(ctx context.Context, cacheDir string, p Progress) (Tree, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func All(caller context.Context, cacheDir string, p Progress) (Tree, error) {
+	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
 	var (
 		tree Tree
@@ -61,7 +61,10 @@ func All(ctx context.Context, cacheDir string, p Progress) (Tree, error) {
 		})
 	}
 	wg.Wait()
-	// The cause is the first failure, or the caller's own cancellation.
+	if err := caller.Err(); err != nil {
+		return Tree{}, fmt.Errorf("fetch: interrupted: %w", err)
+	}
+	// The cause is the first failure; the others only say that they were stopped.
 	if err := context.Cause(ctx); err != nil {
 		return Tree{}, err
 	}

@@ -659,8 +659,8 @@ func TestAllNamesTheFirstFailure(t *testing.T) {
 
 func TestAllCancelledByTheCaller(t *testing.T) {
 	fakeTools(t, "gate", nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("interrupt signal received")) // as signal.NotifyContext does
 	if _, err := All(ctx, t.TempDir(), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error: %v", err)
 	}

@@ -48,7 +48,7 @@ func (e Event) String() string {
 	}
 	if e.Step == Downloading && e.Bytes == 0 {
 		// A mirror that does not hold the file yet fetches it first and is silent.
-		return fmt.Sprintf("%s: downloading %s, nothing has arrived yet after %s", e.Package, megabytes(e.Total), seconds(e.Elapsed))
+		return fmt.Sprintf("%s: downloading %s, no data yet after %s", e.Package, megabytes(e.Total), seconds(e.Elapsed))
 	}
 	s := fmt.Sprintf("%s: %s %s of %s (%d %%)", e.Package, e.Step, megabytes(e.Bytes), megabytes(e.Total), 100*e.Bytes/e.Total)
 	if e.Rate > 0 {

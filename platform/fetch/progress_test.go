@@ -21,7 +21,7 @@ func TestRateOfTheLastSeconds(t *testing.T) {
 	tr.step(Downloading, 1000_000_000, "")
 	c.forward(50 * time.Second) // a silent mirror must not spoil the rate
 	tr.set(0)
-	if last.Rate != 0 || !strings.Contains(last.String(), "nothing has arrived yet after 50 s") {
+	if last.Rate != 0 || !strings.Contains(last.String(), "no data yet after 50 s") {
 		t.Errorf("silent: %s", last)
 	}
 	for i := range 11 {
