@@ -36,7 +36,8 @@ CREATE INDEX api_logs_served_at_idx ON api_logs USING brin (served_at) WITH (aut
 CREATE SCHEMA api_logs_partitions;
 COMMENT ON SCHEMA api_logs_partitions IS 'The partitions of public.api_logs; read that table instead.';
 
-CREATE TABLE api_logs_partitions.other PARTITION OF api_logs DEFAULT;
+CREATE TABLE api_logs_partitions.other (LIKE api_logs INCLUDING ALL EXCLUDING IDENTITY);
+ALTER TABLE api_logs ATTACH PARTITION api_logs_partitions.other DEFAULT;
 COMMENT ON TABLE api_logs_partitions.other IS 'Rows of days without a partition: a strange time loses no batch.';
 
 -- Makes the partition of the day and moves rows of the day from the default
