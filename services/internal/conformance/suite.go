@@ -113,15 +113,15 @@ func (s *Server) answers(o operation, key string) {
 		return
 	}
 	for body, status := range map[string]int{
-		"":                                      http.StatusUnsupportedMediaType,
-		"{":                                     http.StatusBadRequest,
-		"{} {}":                                 http.StatusBadRequest,
-		"nonsense":                              http.StatusBadRequest,
-		"\xef\xbb\xbf{}":                        http.StatusBadRequest,
-		strings.Repeat("[", 20_000):             http.StatusBadRequest,
-		`{"no such field":1}`:                   http.StatusUnprocessableEntity,
-		`[]`:                                    http.StatusUnprocessableEntity,
-		`"text"`:                                http.StatusUnprocessableEntity,
+		"":                                     http.StatusUnsupportedMediaType,
+		"{":                                    http.StatusBadRequest,
+		"{} {}":                                http.StatusBadRequest,
+		"nonsense":                             http.StatusBadRequest,
+		"\xef\xbb\xbf{}":                       http.StatusBadRequest,
+		strings.Repeat("[", 20_000):            http.StatusBadRequest,
+		`{"no such field":1}`:                  http.StatusUnprocessableEntity,
+		`[]`:                                   http.StatusUnprocessableEntity,
+		`"text"`:                               http.StatusUnprocessableEntity,
 		`"` + strings.Repeat("x", 2<<20) + `"`: http.StatusRequestEntityTooLarge,
 	} {
 		a := s.Send(key, o.method, o.at("1"), body)

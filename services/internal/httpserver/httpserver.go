@@ -31,10 +31,16 @@ type Server struct {
 	Addr      string // host:port of the API
 	AdminAddr string // host:port of /metrics; empty for none
 	Handler   http.Handler
-	// Ready says why the service cannot work at the moment; nil when it can.
-	Ready func(context.Context) error
+	// Checks are what the service needs to work.
+	Checks []Check
 	// Drain is how long the server still answers after /readyz turned off.
 	Drain time.Duration
+}
+
+// A Check says why the service cannot work at the moment; nil when it can.
+type Check struct {
+	Name string // "postgres"
+	Of   func(context.Context) error
 }
 
 // Run serves until ctx ends and then stops gracefully: /readyz turns off, the
@@ -104,28 +110,41 @@ func (s Server) health(stopping *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Handler)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, "ok")
+		answer(w, http.StatusOK, "ok\n")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		if stopping.Load() {
-			answer(w, http.StatusServiceUnavailable, "stopping")
-			return
+		status, report := http.StatusOK, ""
+		for _, check := range append([]Check{{"running", running(stopping)}}, s.Checks...) {
+			if err := check.Of(ctx); err != nil {
+				// Why goes to the log only: the cause may name hosts and users.
+				slog.WarnContext(ctx, "not ready", "check", check.Name, "error", err)
+				status, report = http.StatusServiceUnavailable, report+"[-]"+check.Name+" failed\n"
+			} else {
+				report += "[+]" + check.Name + " ok\n"
+			}
 		}
-		if err := s.Ready(ctx); err != nil {
-			slog.WarnContext(ctx, "not ready", "error", err)
-			answer(w, http.StatusServiceUnavailable, "the database does not answer")
-			return
+		if status == http.StatusOK && !r.URL.Query().Has("verbose") {
+			report = "ok\n"
 		}
-		answer(w, http.StatusOK, "ok")
+		answer(w, status, report)
 	})
 	return mux
+}
+
+func running(stopping *atomic.Bool) func(context.Context) error {
+	return func(context.Context) error {
+		if stopping.Load() {
+			return errors.New("the service is stopping")
+		}
+		return nil
+	}
 }
 
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	fmt.Fprintln(w, text) //nolint:errcheck // a probe that went away needs no answer
+	fmt.Fprint(w, text)
 }

@@ -58,18 +58,21 @@ func TestHealth(t *testing.T) {
 	var broken atomic.Bool
 	url, _, _ := run(t, Server{
 		Handler: http.NotFoundHandler(),
-		Ready: func(context.Context) error {
+		Checks: []Check{{"postgres", func(context.Context) error {
 			if broken.Load() {
-				return errors.New("dial tcp 10.0.0.1: secret")
+				return errors.New("dial tcp: secret")
 			}
 			return nil
-		},
+		}}},
 	})
-	if status, body := get(url + "/readyz"); status != 200 {
+	if status, body := get(url + "/readyz"); status != 200 || body != "ok\n" {
+		t.Errorf("ready: %d %s", status, body)
+	}
+	if status, body := get(url + "/readyz?verbose"); status != 200 || body != "[+]running ok\n[+]postgres ok\n" {
 		t.Errorf("ready: %d %s", status, body)
 	}
 	broken.Store(true)
-	if status, body := get(url + "/readyz"); status != 503 || body != "the database does not answer\n" {
+	if status, body := get(url + "/readyz"); status != 503 || body != "[+]running ok\n[-]postgres failed\n" {
 		t.Errorf("not ready: %d %s", status, body)
 	}
 	if status, _ := get(url + "/livez"); status != 200 {
@@ -85,7 +88,6 @@ func TestARunningRequestEndsBeforeTheServer(t *testing.T) {
 			<-release
 			io.WriteString(w, "done") //nolint:errcheck // the test reads it
 		}),
-		Ready: func(context.Context) error { return nil },
 	})
 	answered := make(chan string, 1)
 	go func() { _, body := get(url + "/slow"); answered <- body }()
@@ -107,7 +109,7 @@ func TestARunningRequestEndsBeforeTheServer(t *testing.T) {
 }
 
 func TestReadyTurnsOffDuringDrain(t *testing.T) {
-	url, stop, ended := run(t, Server{Handler: http.NotFoundHandler(), Ready: func(context.Context) error { return nil }, Drain: 500 * time.Millisecond})
+	url, stop, ended := run(t, Server{Handler: http.NotFoundHandler(), Drain: 500 * time.Millisecond})
 	stop()
 	waitFor(t, func() bool { status, _ := get(url + "/readyz"); return status == 503 || status == 0 })
 	if err := <-ended; err != nil {

@@ -9,6 +9,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/datameesh/datameesh/services/internal/requestid"
 )
 
 // Stable codes: programs branch on these, people read the detail.
@@ -46,6 +50,7 @@ type Problem struct {
 	Code      string  `json:"code"`
 	Detail    string  `json:"detail"`
 	RequestID string  `json:"request_id,omitempty"`
+	TraceID   string  `json:"trace_id,omitempty"` // of the caller's traceparent
 	Fields    []Field `json:"errors,omitempty"`
 
 	// RetryAfter is the number of seconds after which a retry makes sense;
@@ -108,9 +113,12 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		p.cause = err
 	}
 	answer := *p
-	answer.RequestID = w.Header().Get("X-Request-Id")
+	answer.RequestID = requestid.From(r.Context())
+	if span := trace.SpanContextFromContext(r.Context()); span.IsValid() {
+		answer.TraceID = span.TraceID().String()
+	}
 	if p.Status >= http.StatusInternalServerError {
-		slog.ErrorContext(r.Context(), "request failed", "request_id", answer.RequestID, "status", p.Status, "error", err)
+		slog.ErrorContext(r.Context(), "request failed", "status", p.Status, "error", err)
 	}
 	if p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(p.RetryAfter))
@@ -122,7 +130,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		slog.DebugContext(r.Context(), "caller went away before the answer", "request_id", answer.RequestID, "error", err)
+		slog.DebugContext(r.Context(), "caller went away before the answer", "error", err)
 	}
 }
 

@@ -7,12 +7,17 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/datameesh/datameesh/services/internal/requestid"
 )
 
 func TestWriteAnswersTheProblem(t *testing.T) {
 	w := httptest.NewRecorder()
-	w.Header().Set("X-Request-Id", "abc")
-	Write(w, httptest.NewRequest(http.MethodGet, "/", nil), Invalid(map[string]string{"/b": "is wrong", "/a": "is missing"}))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set(requestid.Header, "abc")
+	requestid.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Write(w, r, Invalid(map[string]string{"/b": "is wrong", "/a": "is missing"}))
+	})).ServeHTTP(w, r)
 	if w.Code != 422 || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, type %q", w.Code, w.Header().Get("Content-Type"))
 	}

@@ -2,6 +2,7 @@
 package requestid
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"regexp"
@@ -13,8 +14,16 @@ const Header = "X-Request-Id"
 // wellFormed keeps what callers send from forging log lines.
 var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// Middleware takes the caller's id when it is well-formed, else makes one, and
-// sets it on the response.
+type contextKey struct{}
+
+// From gives the id of the request that the context belongs to, or "".
+func From(ctx context.Context) string {
+	id, _ := ctx.Value(contextKey{}).(string)
+	return id
+}
+
+// Middleware takes the caller's id when it is well-formed, else makes one; it
+// sets it on the response and in the request's context.
 func Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(Header)
@@ -22,6 +31,6 @@ func Middleware(next http.Handler) http.Handler {
 			id = rand.Text()
 		}
 		w.Header().Set(Header, id)
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, id)))
 	})
 }

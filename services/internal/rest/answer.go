@@ -113,6 +113,10 @@ func Page[T any](c *gin.Context, path string, items []T, limit int, id func(T) i
 		next := url.URL{Path: c.Request.URL.Path, RawQuery: query.Encode()}
 		c.Header("Link", "<"+next.String()+`>; rel="next"`)
 	}
+	c.Header("Vary", "Accept")
+	if wantsCSV(c) {
+		return writeCSV(c, answer.Items.([]T))
+	}
 	return write(c, http.StatusOK, answer)
 }
 

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/datameesh/datameesh/services/internal/apikey"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
@@ -85,8 +88,13 @@ func (r *Router) PATCH(path, scope string, h Handler) {
 	r.engine.PATCH(path, r.handle(scope, h))
 }
 
-// Handler gives the whole as an HTTP handler.
-func (r *Router) Handler() http.Handler { return requestid.Middleware(r.engine) }
+// Handler gives the whole as an HTTP handler. It goes on with the trace of the
+// caller's traceparent (W3C Trace Context), if any.
+func (r *Router) Handler() http.Handler {
+	return requestid.Middleware(otelhttp.NewHandler(r.engine, "request",
+		otelhttp.WithPropagators(propagation.TraceContext{}),
+		otelhttp.WithMeterProvider(noop.NewMeterProvider()))) // Prometheus has the figures
+}
 
 // Routes lists the routes as "METHOD /path/:id".
 func (r *Router) Routes() []string {
@@ -148,16 +156,19 @@ func (r *Router) explain(err error) error {
 	return err
 }
 
-// record tells the API metrics logger what was served.
+// record notes what was served: in the metrics, in the trace, and in the
+// request log of the API metrics logger.
 func (r *Router) record(c *gin.Context) {
 	begin := time.Now()
 	c.Next()
+	took := time.Since(begin)
+	observe(c, took)
 	r.service.Log.Record(requestlog.Entry{
 		ServedAt:  begin.UTC(),
 		Route:     c.FullPath(),
 		Method:    c.Request.Method,
 		Status:    c.Writer.Status(),
-		Duration:  time.Since(begin).Microseconds(),
+		Duration:  took.Microseconds(),
 		Bytes:     int64(max(c.Writer.Size(), 0)),
 		RequestID: c.Writer.Header().Get(requestid.Header),
 		KeyName:   c.GetString(callerName),

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -75,5 +76,15 @@ func TestParallelDuplicatesHaveTheEffectOfOne(t *testing.T) {
 	}
 	if got := len(items(c.want(200, "GET", "/v1/orders", ""))); got != 1 {
 		t.Errorf("%d orders", got)
+	}
+}
+
+func TestListsAreCSVOnRequest(t *testing.T) {
+	c := newCaller(t)
+	c.want(201, "POST", "/v1/customers", `{"customer_name":"=Alice","email":"a@example.com","region":"EMEA","segment":"Consumer"}`)
+	a := c.want(200, "GET", "/v1/customers", "", "Accept", "text/csv")
+	lines := strings.Split(string(a.Text), "\r\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "customer_id,customer_name,email,") || !strings.HasPrefix(lines[1], "1,'=Alice,a@example.com,,EMEA,Consumer,0.00,") {
+		t.Errorf("got %q", lines)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/httpserver"
 	"github.com/datameesh/datameesh/services/internal/logging"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
+	"github.com/datameesh/datameesh/services/internal/rest"
 )
 
 // Config is the environment of the program.
@@ -27,6 +29,7 @@ type Config struct {
 	AdminAddr   string        `env:"ADMIN_ADDR"`
 	DatabaseURL string        `env:"DATABASE_URL,required,notEmpty"` // the password comes from PGPASSWORD
 	APIKeysFile string        `env:"API_KEYS_FILE,required,notEmpty"`
+	RateLimit   int           `env:"RATE_LIMIT" envDefault:"200"` // requests per second and API key
 	Drain       time.Duration `env:"DRAIN" envDefault:"0s"`
 	LogLevel    slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 }
@@ -60,12 +63,15 @@ func realMain(ctx context.Context) error {
 	if err := store.MakePartitions(ctx); err != nil {
 		slog.Warn("partitions not made; the first batch makes them", "error", err)
 	}
-	server := &collect.Server{Store: store, Keys: keys}
+	routes, err := collect.Routes(store, rest.Service{Keys: keys, Limit: ratelimit.New(config.RateLimit)})
+	if err != nil {
+		return err
+	}
 	return httpserver.Server{
 		Addr:      config.ListenAddr,
 		AdminAddr: config.AdminAddr,
-		Handler:   server.Routes(),
-		Ready:     store.Ready,
+		Handler:   routes.Handler(),
+		Checks:    []httpserver.Check{{Name: "postgres", Of: store.Ready}},
 		Drain:     config.Drain,
 	}.Run(ctx)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/datameesh/datameesh/services/internal/ratelimit"
 	"github.com/datameesh/datameesh/services/internal/requestlog"
 	"github.com/datameesh/datameesh/services/internal/rest"
+	"github.com/datameesh/datameesh/services/internal/tracing"
 	"github.com/datameesh/datameesh/services/sales/api"
 	"github.com/datameesh/datameesh/services/sales/postgres"
 )
@@ -52,6 +53,11 @@ func realMain(ctx context.Context) error {
 		return err
 	}
 	logging.Start(os.Stderr, config.ServiceName, config.LogLevel)
+	stopTracing, err := tracing.Start(ctx, config.ServiceName)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(context.WithoutCancel(ctx)) //nolint:errcheck // the last traces are not worth a failed stop
 	keys, err := apikey.Open(config.APIKeysFile)
 	if err != nil {
 		return err
@@ -73,7 +79,7 @@ func realMain(ctx context.Context) error {
 		Addr:      config.ListenAddr,
 		AdminAddr: config.AdminAddr,
 		Handler:   routes.Handler(),
-		Ready:     store.Ready,
+		Checks:    []httpserver.Check{{Name: "postgres", Of: store.Ready}},
 		Drain:     config.Drain,
 	}.Run(ctx)
 }
