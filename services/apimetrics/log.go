@@ -97,8 +97,16 @@ func between(n, low, high int64) string {
 
 // A Log is a stored entry.
 type Log struct {
-	ID int64 `json:"log_id"`
-	Entry
+	ID        int64     `json:"log_id"`
+	ServedAt  time.Time `json:"served_at"`
+	Service   string    `json:"service"`
+	Route     string    `json:"route"`
+	Method    string    `json:"method"`
+	Status    int       `json:"status"`
+	Duration  int64     `json:"duration_us"`
+	Bytes     int64     `json:"response_bytes"`
+	RequestID string    `json:"request_id"`
+	KeyName   string    `json:"api_key"` // empty: no key that is known
 }
 
 // A LogFilter picks logs; zero fields pick all. Logs come newest first, in the

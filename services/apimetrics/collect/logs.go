@@ -6,17 +6,17 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
-	"github.com/datameesh/datameesh/services/internal/queryparam"
+	"github.com/datameesh/datameesh/services/internal/rest"
 )
 
 const logs = "/v1/logs"
 
-func (s *Server) storeLogs(c *gin.Context) error {
-	batch, err := body[apimetrics.Batch](c)
+func (s server) storeLogs(c *gin.Context) error {
+	batch, err := rest.Body[apimetrics.Batch](c)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.StoreLogs(c.Request.Context(), batch.Entries); err != nil {
+	if err := s.store.StoreLogs(c.Request.Context(), batch.Entries); err != nil {
 		return err
 	}
 	c.JSON(http.StatusAccepted, stored{len(batch.Entries)})
@@ -28,8 +28,8 @@ type stored struct {
 	Stored int `json:"stored"`
 }
 
-func (s *Server) listLogs(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) listLogs(c *gin.Context) error {
+	query := rest.Query(c)
 	limit := query.Limit()
 	filter := apimetrics.LogFilter{
 		Service:   query.String("service"),
@@ -45,9 +45,6 @@ func (s *Server) listLogs(c *gin.Context) error {
 	if err := query.Err(); err != nil {
 		return err
 	}
-	list, err := s.Store.Logs(c.Request.Context(), filter)
-	if err != nil {
-		return err
-	}
-	return onePage(c, logs, list, limit, func(x apimetrics.Log) int64 { return x.ID })
+	list, err := s.store.Logs(c.Request.Context(), filter)
+	return rest.Page(c, logs, list, limit, func(x apimetrics.Log) int64 { return x.ID }, err)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/datameesh/datameesh/services/apimetrics"
 	"github.com/datameesh/datameesh/services/internal/problem"
 	"github.com/datameesh/datameesh/services/internal/queryparam"
+	"github.com/datameesh/datameesh/services/internal/rest"
 )
 
 // defaultWindow is the window when the caller names none: the time until now.
@@ -27,22 +28,22 @@ type window[T any] struct {
 	Items []T       `json:"items"`
 }
 
-func (s *Server) metrics(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) metrics(c *gin.Context) error {
+	query := rest.Query(c)
 	filter, err := metricFilter(query, apimetrics.Minute)
 	if err != nil {
 		return err
 	}
-	totals, err := s.Store.Totals(c.Request.Context(), filter)
+	totals, err := s.store.Totals(c.Request.Context(), filter)
 	answer := window[apimetrics.Summary]{From: filter.From, To: filter.To, Items: []apimetrics.Summary{}}
 	for _, t := range totals {
 		answer.Items = append(answer.Items, t.Summary(filter.To.Sub(filter.From)))
 	}
-	return ok(c, answer, err)
+	return rest.OK(c, answer, err)
 }
 
-func (s *Server) timeline(c *gin.Context) error {
-	query := queryparam.Of(c.Request.URL.Query())
+func (s server) timeline(c *gin.Context) error {
+	query := rest.Query(c)
 	step := apimetrics.Step(query.OneOf("step", apimetrics.StepNames...))
 	if step == "" {
 		step = apimetrics.Minute
@@ -54,12 +55,12 @@ func (s *Server) timeline(c *gin.Context) error {
 	if filter.To.Sub(filter.From)/step.Duration() > maxPoints {
 		return problem.BadQuery(map[string]string{"step": "makes more than 1500 points; choose a longer step or a shorter window"})
 	}
-	totals, err := s.Store.Timeline(c.Request.Context(), filter, step)
+	totals, err := s.store.Timeline(c.Request.Context(), filter, step)
 	answer := window[apimetrics.Point]{From: filter.From, To: filter.To, Items: []apimetrics.Point{}}
 	for _, t := range totals {
 		answer.Items = append(answer.Items, t.Point())
 	}
-	return ok(c, answer, err)
+	return rest.OK(c, answer, err)
 }
 
 // metricFilter reads the filter and widens its window to whole steps: metrics

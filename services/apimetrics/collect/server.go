@@ -2,87 +2,39 @@
 package collect
 
 import (
-	"fmt"
-	"log/slog"
-	"net/http"
-	"runtime/debug"
-
-	"github.com/gin-gonic/gin"
+	_ "embed" // the description of the API
 
 	"github.com/datameesh/datameesh/services/apimetrics"
-	"github.com/datameesh/datameesh/services/internal/apikey"
-	"github.com/datameesh/datameesh/services/internal/problem"
-	"github.com/datameesh/datameesh/services/internal/requestid"
+	"github.com/datameesh/datameesh/services/internal/rest"
 )
+
+//go:embed openapi.yaml
+var description []byte
 
 // Scopes of the API.
 const (
-	scopeRead  = "metrics:read"
-	scopeWrite = "logs:write"
+	read  = "metrics:read"
+	write = "logs:write"
 )
 
-// A Server answers the requests of the API metrics logger.
-type Server struct {
-	Store apimetrics.Store
-	Keys  *apikey.Ring
-}
+type server struct{ store apimetrics.Store }
 
-// Routes gives the handler of all routes.
-func (s *Server) Routes() http.Handler {
-	router := s.router()
-
-	router.POST("/v1/logs", s.handle(scopeWrite, s.storeLogs))
-	router.GET("/v1/logs", s.handle(scopeRead, s.listLogs))
-
-	router.GET("/v1/metrics", s.handle(scopeRead, s.metrics))
-	router.GET("/v1/metrics/timeline", s.handle(scopeRead, s.timeline))
-
-	return requestid.Middleware(router)
-}
-
-// router makes a gin engine that answers every error as a problem. It records no
-// requests: a logger that logs itself would never be idle.
-func (s *Server) router() *gin.Engine {
-	gin.SetMode(gin.ReleaseMode)
-	router := gin.New()
-	router.HandleMethodNotAllowed = true
-	router.RedirectTrailingSlash = false
-	if err := router.SetTrustedProxies(nil); err != nil {
-		panic(fmt.Sprintf("gin refuses to trust no proxy: %v", err)) // nil is always valid
+// Routes gives the routes of the API metrics logger on the store. It has no
+// request log of its own: a logger that logs itself would never be idle.
+func Routes(store apimetrics.Store, service rest.Service) (*rest.Router, error) {
+	service.OpenAPI = description
+	service.Errors = rest.Errors{Unavailable: apimetrics.ErrUnavailable}
+	r, err := rest.NewRouter(service)
+	if err != nil {
+		return nil, err
 	}
-	router.Use(recoverPanic)
-	router.NoRoute(func(c *gin.Context) {
-		problem.Write(c.Writer, c.Request, problem.New(http.StatusNotFound, problem.CodeNotFound, "There is no such path."))
-	})
-	router.NoMethod(func(c *gin.Context) {
-		problem.Write(c.Writer, c.Request, problem.New(http.StatusMethodNotAllowed, problem.CodeMethod, "The path does not answer %s; see the Allow header.", c.Request.Method))
-	})
-	return router
-}
+	s := server{store}
 
-// handle lets requests with the scope through to f and answers its error.
-func (s *Server) handle(scope string, f func(*gin.Context) error) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		_, err := s.Keys.Authorize(c.Request, scope)
-		if err == nil {
-			err = explain(f(c))
-		}
-		if err != nil {
-			problem.Write(c.Writer, c.Request, err)
-		}
-	}
-}
+	r.GET("/v1/logs", read, s.listLogs)
+	r.POST("/v1/logs", write, s.storeLogs)
 
-// recoverPanic turns a panic into a 500 and a log line with the stack.
-func recoverPanic(c *gin.Context) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			slog.Error("panic", "route", c.FullPath(), "cause", cause, "stack", string(debug.Stack()))
-			c.Abort()
-			if !c.Writer.Written() {
-				problem.Write(c.Writer, c.Request, fmt.Errorf("panic: %v", cause))
-			}
-		}
-	}()
-	c.Next()
+	r.GET("/v1/metrics", read, s.metrics)
+	r.GET("/v1/metrics/timeline", read, s.timeline)
+
+	return r, nil
 }

@@ -26,7 +26,7 @@ func (s *Store) StoreLogs(ctx context.Context, entries []apimetrics.Entry) error
 		// partition of their day is made.
 		slog.WarnContext(ctx, "partitions not made", "error", err)
 	}
-	err := s.write(ctx, func(tx pgx.Tx) error {
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.CopyFrom(ctx, pgx.Identifier{"api_logs"}, entryColumns, pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
 			e := entries[i]
 			return []any{e.ServedAt, e.Service, e.Route, e.Method, e.Status, e.Duration, e.Bytes, e.RequestID, e.KeyName}, nil
@@ -34,7 +34,9 @@ func (s *Store) StoreLogs(ctx context.Context, entries []apimetrics.Entry) error
 		if err != nil {
 			return err
 		}
-		return addMetrics(ctx, tx, apimetrics.Rollup(entries))
+		batch := addMetrics(apimetrics.Rollup(entries))
+		batch.Queue(touch)
+		return tx.SendBatch(ctx, batch).Close()
 	})
 	return wrap(err, "store logs")
 }

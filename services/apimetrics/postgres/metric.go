@@ -10,9 +10,9 @@ import (
 	"github.com/datameesh/datameesh/services/apimetrics"
 )
 
-// addMetrics adds the metrics, which come in the order of their keys, to the
-// stored ones.
-func addMetrics(ctx context.Context, tx pgx.Tx, metrics []apimetrics.Metric) error {
+// addMetrics gives the statements that add the metrics, which come in the order
+// of their keys, to the stored ones.
+func addMetrics(metrics []apimetrics.Metric) *pgx.Batch {
 	batch := &pgx.Batch{}
 	for _, m := range metrics {
 		batch.Queue(`
@@ -28,7 +28,7 @@ func addMetrics(ctx context.Context, tx pgx.Tx, metrics []apimetrics.Metric) err
 				                           ORDER BY place)`,
 			m.Service, m.Route, m.Method, m.Minute, m.Requests, m.Errors, m.ClientErrors, m.Duration, m.Latency[:])
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	return batch
 }
 
 // totalColumns add metrics up. PostgreSQL has no sum of arrays, and a sum per

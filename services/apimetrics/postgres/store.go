@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/datameesh/datameesh/services/apimetrics"
 	"github.com/datameesh/datameesh/services/internal/database"
 )
@@ -27,16 +25,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	return wrap(err, "ready")
 }
 
-// write runs f in a transaction and notes that the data is no longer as seeded.
-func (s *Store) write(ctx context.Context, f func(pgx.Tx) error) error {
-	return s.db.InTx(ctx, func(tx pgx.Tx) error {
-		if err := f(tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `UPDATE mesh_meta SET touched = true WHERE NOT touched`)
-		return err
-	})
-}
+// touch ends every transaction that writes for a caller: the data is no longer
+// as seeded.
+const touch = `UPDATE mesh_meta SET touched = true WHERE NOT touched`
 
 // wrap adds context to err and turns what the database says into the domain's errors.
 func wrap(err error, format string, args ...any) error {
