@@ -127,3 +127,15 @@ func TestPagesOfLogs(t *testing.T) {
 		}
 	}
 }
+
+func TestLogsAsCSV(t *testing.T) {
+	c := newCaller(t)
+	at := time.Now().UTC().Truncate(24 * time.Hour)
+	c.store(entryAt(at))
+	a := c.want(200, "GET", "/v1/logs", "", "Accept", "text/csv")
+	want := "log_id,served_at,service,route,method,status,duration_us,response_bytes,request_id,api_key\r\n" +
+		"1," + at.Format(time.RFC3339) + ",sales-api,/v1/orders/:id,GET,200,1500,230,r,sales-reader\r\n"
+	if string(a.Text) != want {
+		t.Errorf("got %q, want %q", a.Text, want)
+	}
+}

@@ -22,6 +22,7 @@ type server struct{ store apimetrics.Store }
 // Routes gives the routes of the API metrics logger on the store. It has no
 // request log of its own: a logger that logs itself would never be idle.
 func Routes(store apimetrics.Store, service rest.Service) (*rest.Router, error) {
+	service.Log = nil
 	service.OpenAPI = description
 	service.Errors = rest.Errors{Unavailable: apimetrics.ErrUnavailable}
 	r, err := rest.NewRouter(service)
