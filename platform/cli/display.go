@@ -132,9 +132,9 @@ func (v *display) Mesh(all []supervise.Status) {
 		}
 		switch {
 		case c.State == before.State && c.Failures == before.Failures:
-		case c.Kind == supervise.Server && c.Ready && !before.Ready:
+		case c.Kind == supervise.Server && c.Ready && known && !before.Ready:
 			v.line("  %-22s ready  %s", c.Name, c.URL)
-		case c.Failures > before.Failures && known && c.State != supervise.Failed:
+		case c.Failures == 1 && before.Failures == 0 && known:
 			v.line("  %-22s %s; tries again", c.Name, c.Error)
 		}
 	}

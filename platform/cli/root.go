@@ -37,9 +37,14 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newLogsCommand(),
 		newDoctorCommand(),
 		newSeedCommand(),
+		newQueryCommand(),
+		newDemoCommand(),
+		newCredentialsCommand(),
+		newCACommand(),
 		// What meesh runs itself:
 		newSuperviseCommand(),
 		newInitServerCommand(),
+		newBootstrapCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, err)

@@ -140,7 +140,7 @@ func reconcile(d state.Dir, s *supervise.Supervisor, o control.Order) (supervise
 	if err != nil {
 		return supervise.Changes{}, err
 	}
-	specs, err := local.Components(d, m, store, warmUp(d, m, store))
+	specs, err := local.Components(d, m, store, warmUp(m, store))
 	if err != nil {
 		return supervise.Changes{}, err
 	}

@@ -323,7 +323,14 @@ func (u *upRun) supervisor(ctx context.Context, a account.Account) error {
 func (u *upRun) start(ctx context.Context, cache string) error {
 	fetched := make(chan error, 1)
 	if u.mesh.Tools.Trino == "" {
-		go func() { fetched <- u.fetchTrino(ctx, cache) }()
+		fetchCtx, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			fetched <- u.fetchTrino(fetchCtx, cache)
+		}()
+		// If the core fails, the download ends orderly.
+		defer func() { cancel(); <-done }()
 	} else {
 		close(fetched)
 	}
@@ -353,7 +360,6 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 			}
 		}
 	case <-ctx.Done():
-		<-fetched // it removes its temporary files
 		return ctx.Err()
 	}
 	if err := u.await(ctx, local.Trino); err != nil {

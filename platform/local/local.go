@@ -65,7 +65,7 @@ type mesh struct {
 	store *secrets.Store
 }
 
-// A WarmUp runs the federated query once, as a new Trino is slow at first.
+// A WarmUp runs the federated query, as a new Trino is slow at first.
 type WarmUp func(ctx context.Context) error
 
 // Components lists what the mesh consists of, in the order in which it is
@@ -248,8 +248,8 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 	}
 	s.Path, s.Args, s.Dir = command.Path, command.Args, command.Dir
 	s.Env = append(command.Env, "TRINO_CONFIGURATION="+command.Version)
-	s.StartTimeout = 3 * time.Minute
-	s.ProbeTimeout = time.Minute // the first query takes its time
+	s.StartTimeout = 5 * time.Minute
+	s.ProbeTimeout = 2 * time.Minute // the first queries take their time
 	s.StopGrace = time.Minute
 	ca, err := m.store.CA()
 	if err != nil {
@@ -290,7 +290,7 @@ func trinoStarted(ctx context.Context, client *http.Client, url string) error {
 	var info struct {
 		Starting bool `json:"starting"`
 	}
-	body, err := fetch(ctx, client, url)
+	body, err := read(ctx, client, url)
 	if err != nil {
 		return err
 	}
@@ -305,12 +305,12 @@ func trinoStarted(ctx context.Context, client *http.Client, url string) error {
 
 func get(client *http.Client, url string) supervise.Check {
 	return func(ctx context.Context) error {
-		_, err := fetch(ctx, client, url)
+		_, err := read(ctx, client, url)
 		return err
 	}
 }
 
-func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {
+func read(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

@@ -125,16 +125,17 @@ func acceptsConnections(ctx context.Context, port int) (err error) {
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return err
 	}
-	if head[0] != 'E' {
-		return nil
+	// Read to its end, or the server would log that the connection was reset.
+	length := binary.BigEndian.Uint32(head[1:])
+	if length < 4 || length > 64<<10 {
+		return errors.New("what listens there is not PostgreSQL")
 	}
-	body := make([]byte, min(binary.BigEndian.Uint32(head[1:]), 8<<10))
-	n, err := conn.Read(body)
-	if err != nil {
+	body := make([]byte, length-4)
+	if _, err := io.ReadFull(conn, body); err != nil {
 		return err
 	}
 	// 57P03 is cannot_connect_now: starting up, recovering or shutting down.
-	if text := string(body[:n]); strings.Contains(text, "57P03") {
+	if text := string(body); head[0] == 'E' && strings.Contains(text, "C57P03\x00") {
 		for field := range strings.SplitSeq(text, "\x00") {
 			if reason, ok := strings.CutPrefix(field, "M"); ok {
 				return errors.New(reason)
@@ -159,8 +160,10 @@ host    all       all   127.0.0.1/32  scram-sha-256
 // The work is done in another folder that is renamed at the end, so a data
 // folder is either complete or absent.
 //
-// embedded-postgres initialises the cluster and starts it once to see that it
-// works. It has no option for data checksums, and pg_checksums is not among its programs.
+// The password must hold no space or quote: embedded-postgres pastes it into a
+// connection string. It initialises the cluster and starts it once to see that it
+// works. It has no option for data checksums, and pg_checksums is not among its
+// programs.
 func InitServer(d state.Dir, m state.Mesh, server topology.Server, password string, log io.Writer) (err error) {
 	defer func() {
 		if err != nil {
