@@ -46,8 +46,8 @@ type Foreign struct {
 
 // ForeignTables are the tables that the verify database reads, by schema.
 var ForeignTables = map[string][]string{
-	"sales":     {"customers", "orders"},
-	"marketing": {"leads", "campaigns"},
+	"sales":     {"customers", "orders", "mesh_meta"},
+	"marketing": {"leads", "campaigns", "mesh_meta"},
 }
 
 // readerLimits keep a reader's session from harming the domain's service:

@@ -76,7 +76,7 @@ func (t *table) Row(values []any) error {
 	for i, v := range values {
 		row[i] = "NULL"
 		if v != nil {
-			row[i] = printable(text(v), false)
+			row[i] = printable(Text(v), false)
 		}
 	}
 	if t.started {
@@ -179,7 +179,7 @@ func (c *csv) Row(values []any) error {
 			}
 			continue
 		}
-		s := text(v)
+		s := Text(v)
 		if s == "" || strings.ContainsAny(s, ",\"\r\n") || s[0] == ' ' || s[len(s)-1] == ' ' {
 			s = `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 		}

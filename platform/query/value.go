@@ -128,8 +128,8 @@ func timeText(t time.Time, typ string) string {
 	return text + " " + zone
 }
 
-// text writes a value for a cell of a table or CSV; NULL is up to the caller.
-func text(v any) string {
+// Text writes a value as a cell of a table or CSV has it; NULL is up to the caller.
+func Text(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
