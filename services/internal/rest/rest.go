@@ -18,7 +18,6 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 
-	"github.com/datameesh/datameesh/services/internal/apikey"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
 	"github.com/datameesh/datameesh/services/internal/problem"
 	"github.com/datameesh/datameesh/services/internal/ratelimit"
@@ -29,9 +28,15 @@ import (
 // Errors are what a domain calls the three things that every store can say.
 type Errors struct{ NotFound, Conflict, Unavailable error }
 
+// An Authorizer says who sent a request, by a name that is fit for logs, or
+// answers 401; 403 when the scope is missing.
+type Authorizer interface {
+	Authorize(request *http.Request, scope string) (name string, err error)
+}
+
 // A Service is what the routes of one service share.
 type Service struct {
-	Keys    *apikey.Ring
+	Keys    Authorizer
 	Log     *requestlog.Client // nil: no request log
 	Limit   *ratelimit.Limiter // nil: no limit
 	Errors  Errors

@@ -1,0 +1,104 @@
+// Package service is the program around the routes of an HTTP service.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/datameesh/datameesh/services/internal/apikey"
+	"github.com/datameesh/datameesh/services/internal/database"
+	"github.com/datameesh/datameesh/services/internal/httpserver"
+	"github.com/datameesh/datameesh/services/internal/logging"
+	"github.com/datameesh/datameesh/services/internal/oidctoken"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
+	"github.com/datameesh/datameesh/services/internal/requestlog"
+	"github.com/datameesh/datameesh/services/internal/rest"
+	"github.com/datameesh/datameesh/services/internal/tracing"
+)
+
+// Config is the environment of every HTTP service. Every bad or missing
+// variable is reported at once.
+type Config struct {
+	ServiceName string             `env:"SERVICE_NAME"`
+	ListenAddr  string             `env:"LISTEN_ADDR,required,notEmpty"`
+	AdminAddr   string             `env:"ADMIN_ADDR"`                     // /metrics; empty: none
+	DatabaseURL string             `env:"DATABASE_URL,required,notEmpty"` // the password comes from PGPASSWORD
+	APIKeysFile string             `env:"API_KEYS_FILE,required,notEmpty"`
+	OIDC        oidctoken.Provider // tokens beside API keys; default: none
+	LoggerURL   string             `env:"LOGGER_URL"` // API metrics logger; empty: no request log
+	LoggerKey   string             `env:"LOGGER_KEY"`
+	RateLimit   int                `env:"RATE_LIMIT" envDefault:"200"` // requests per second and caller
+	Drain       time.Duration      `env:"DRAIN" envDefault:"0s"`       // how long to serve on after /readyz turned off
+	LogLevel    slog.Level         `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// Routes makes the routes of a service on its database, and the check that says
+// whether it can work.
+type Routes func(context.Context, *database.DB, rest.Service) (*rest.Router, func(context.Context) error, error)
+
+// Main runs the service called name until SIGINT or SIGTERM and gives its exit
+// code: 0 after a graceful stop, 1 after a failure, 2 for a wrong environment.
+func Main(name string, routes Routes) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	config, err := env.ParseAs[Config]()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	if config.ServiceName == "" {
+		config.ServiceName = name
+	}
+	if err := run(ctx, config, routes); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context, config Config, routes Routes) error {
+	logging.Start(os.Stderr, config.ServiceName, config.LogLevel)
+	stopTracing, err := tracing.Start(ctx, config.ServiceName)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(context.WithoutCancel(ctx)) //nolint:errcheck // the last traces are not worth a failed stop
+	keys, err := apikey.Open(config.APIKeysFile)
+	if err != nil {
+		return err
+	}
+	db, err := database.Open(ctx, config.DatabaseURL, config.ServiceName)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := prometheus.Register(db.Collector()); err != nil {
+		return fmt.Errorf("metrics of the connection pool: %w", err)
+	}
+	log := requestlog.Start(config.ServiceName, config.LoggerURL, config.LoggerKey)
+	defer log.Stop(context.WithoutCancel(ctx))
+
+	router, ready, err := routes(ctx, db, rest.Service{
+		Keys:  oidctoken.New(ctx, keys, config.OIDC),
+		Log:   log,
+		Limit: ratelimit.New(config.RateLimit),
+	})
+	if err != nil {
+		return err
+	}
+	return httpserver.Server{
+		Addr:      config.ListenAddr,
+		AdminAddr: config.AdminAddr,
+		Handler:   router.Handler(),
+		Checks:    []httpserver.Check{{Name: "postgres", Of: ready}},
+		Drain:     config.Drain,
+	}.Run(ctx)
+}
