@@ -85,9 +85,9 @@ var campaigns = []campaign{
 	{"Customer Stories", "Content", 640, 0, 0.8, 25_000, 19_000, 1.0, online},
 	{"Retargeting", "Display", 520, 0, 0.9, 48_000, 46_000, 0.9, online},
 	{"Social Video", "Social", 420, 0, 1.0, 60_000, 52_000, 0.6, online},
-	{"Product Launch", "Email", 330, 190, 2.6, 20_000, 18_000, 1.3, online},
-	{"Early Access Webinar", "Event", 210, 70, 2.4, 30_000, 22_000, 1.2, atEvents},
-	{"Trade Show Tour", "Event", 290, 120, 1.6, 150_000, 168_000, 0.3, atEvents},
+	{"Product Launch", "Email", 330, 180, 3.6, 20_000, 16_000, 1.3, online},
+	{"Early Access Webinar", "Event", 215, 70, 2.6, 30_000, 22_000, 1.2, atEvents},
+	{"Trade Show Tour", "Event", 300, 120, 2.0, 150_000, 168_000, 0.3, atEvents},
 }
 
 func (m maker) campaignRow(n int64) []any {
