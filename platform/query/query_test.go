@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,19 +49,22 @@ func (f *fakeTrino) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Access Denied: Invalid credentials", http.StatusUnauthorized)
 		return
 	}
-	switch {
-	case r.Method == http.MethodPost:
+	switch r.Method {
+	case http.MethodPost:
 		body, _ := io.ReadAll(r.Body)
 		f.mu.Lock()
 		f.started = append(f.started, string(body))
 		f.mu.Unlock()
 		fmt.Fprintf(w, `{"id": %q, "nextUri": "%s/page/0", %s}`, fakeID, f.URL, running)
-	case r.Method == http.MethodDelete:
+	case http.MethodDelete:
 		f.cancelled <- strings.TrimPrefix(r.URL.Path, "/v1/query/")
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		var n int
-		fmt.Sscanf(r.URL.Path, "/page/%d", &n)
+		n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/page/"))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
 		fmt.Fprint(w, strings.ReplaceAll(f.pages[n](r), "NEXT", fmt.Sprintf("%s/page/%d", f.URL, n+1)))
 	}
 }
