@@ -41,9 +41,12 @@ ALTER TABLE api_logs ATTACH PARTITION api_logs_partitions.other DEFAULT;
 COMMENT ON TABLE api_logs_partitions.other IS 'Rows of days without a partition: a strange time loses no batch.';
 
 -- Makes the partition of the day and moves rows of the day from the default
--- partition into it. Several callers at once wait for each other. Attaching has
--- to wait for readers of the default partition and makes later ones wait, hence
--- the lock timeout: without its partition a day's rows go to the default one.
+-- partition into it. Several callers at once wait for each other: the lock is
+-- the one that attaching takes anyway, it disturbs no reader or writer, and what
+-- was committed before it is seen after it (an advisory lock would not refresh
+-- the catalog cache). Attaching has to wait for readers of the default partition
+-- and makes later ones wait, hence the lock timeout: without its partition a
+-- day's rows go to the default one.
 CREATE FUNCTION make_api_logs_partition(day date) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
@@ -54,7 +57,7 @@ BEGIN
     IF to_regclass('api_logs_partitions.' || name) IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('make_api_logs_partition', 0));
+    LOCK TABLE ONLY api_logs IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('api_logs_partitions.' || name) IS NOT NULL THEN
         RETURN; -- another caller made it in the meantime
     END IF;

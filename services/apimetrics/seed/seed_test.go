@@ -135,7 +135,7 @@ func TestRequestsLookAlive(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, ctx context.Context, args ...string) (code int, output string) {
+func run(ctx context.Context, t *testing.T, args ...string) (code int, output string) {
 	t.Helper()
 	var out bytes.Buffer
 	code = seeding.Main(ctx, domain(t, ""), append([]string{"--scale", "small", "--as-of", "2026-11-23"}, args...), &out, &out)
@@ -173,7 +173,7 @@ func TestSeeding(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("apimetrics_owner"))
 	conn := db.Connect(t, "apimetrics_owner")
 
-	if code, out := run(t, t.Context()); code != 0 || !strings.Contains(out, "api_logs 2000\nmetrics ") {
+	if code, out := run(t.Context(), t); code != 0 || !strings.Contains(out, "api_logs 2000\nmetrics ") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	first := fingerprint(t, db)
@@ -190,13 +190,13 @@ func TestSeeding(t *testing.T) {
 		t.Errorf("the identity does not go on behind the seeded rows: %v", err)
 	}
 
-	if code, out := run(t, t.Context()); code != 1 || !strings.Contains(out, "--force") {
+	if code, out := run(t.Context(), t); code != 1 || !strings.Contains(out, "--force") {
 		t.Errorf("a filled database: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
+	if code, out := run(t.Context(), t, "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
 		t.Errorf("--if-empty: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--force"); code != 0 || fingerprint(t, db) != first {
+	if code, out := run(t.Context(), t, "--force"); code != 0 || fingerprint(t, db) != first {
 		t.Errorf("--force: exit code %d, other rows: %s", code, out)
 	}
 }
@@ -206,7 +206,7 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("apimetrics_owner"))
 	conn := db.Connect(t, "apimetrics_owner")
 	rows := []string{"--rows", "api_logs=5000"}
-	if code, out := run(t, t.Context(), rows...); code != 0 {
+	if code, out := run(t.Context(), t, rows...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	whole := fingerprint(t, db)
@@ -216,7 +216,7 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `TRUNCATE api_logs, metrics, mesh_meta; ALTER TABLE metrics ADD CONSTRAINT planted CHECK (minute < '2026-11-14 12:00Z')`); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, t.Context(), rows...); code != 1 || !strings.Contains(out, "transaction 6 of 14") {
+	if code, out := run(t.Context(), t, rows...); code != 1 || !strings.Contains(out, "transaction 6 of 14") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	var wrong, stored int
@@ -226,10 +226,10 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `ALTER TABLE metrics DROP CONSTRAINT planted`); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, t.Context(), "--rows", "api_logs=77"); code != 1 || !strings.Contains(out, "other settings") {
+	if code, out := run(t.Context(), t, "--rows", "api_logs=77"); code != 1 || !strings.Contains(out, "other settings") {
 		t.Errorf("other settings: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "5 of 14 transactions are done") {
+	if code, out := run(t.Context(), t, append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "5 of 14 transactions are done") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if got := fingerprint(t, db); got != whole {
@@ -247,11 +247,11 @@ func TestUnknownServiceIsRefused(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
 	for _, args := range [][]string{{"--rows", "api_logs=-1"}, {"--rows", "metrics=5"}, {"--rows", "customers=5"}} {
-		if code, out := run(t, t.Context(), args...); code != 2 {
+		if code, out := run(t.Context(), t, args...); code != 2 {
 			t.Errorf("%v: exit code %d: %s", args, code, out)
 		}
 	}
-	if code, out := run(t, t.Context()); code != 3 {
+	if code, out := run(t.Context(), t); code != 3 {
 		t.Errorf("no database: exit code %d: %s", code, out)
 	}
 }
