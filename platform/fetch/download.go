@@ -23,10 +23,14 @@ import (
 // path. The file is not verified yet.
 func download(ctx context.Context, work string, pkg Package, t *tracker) (string, error) {
 	t.step(Downloading, pkg.Bytes, "")
-	switch pkg.Client {
-	case "mvn":
+	switch {
+	case pkg.set != nil:
+		return downloadSet(ctx, work, pkg, t)
+	case pkg.Client == "go":
+		return buildByGo(ctx, work, pkg, t)
+	case pkg.Client == "mvn":
 		return downloadByMaven(ctx, work, pkg, t)
-	case "pip":
+	case pkg.Client == "pip":
 		return downloadByPip(ctx, work, pkg, t)
 	}
 	panic("fetch: no client " + pkg.Client)
@@ -36,41 +40,49 @@ func download(ctx context.Context, work string, pkg Package, t *tracker) (string
 // work: Maven's repository in the home folder would keep a second copy, and two
 // mvn processes cannot share one.
 func downloadByMaven(ctx context.Context, work string, pkg Package, t *tracker) (string, error) {
-	mvn, err := exec.LookPath("mvn")
-	if err != nil {
-		return "", &Error{pkg.String(), "mvn (Maven), which downloads it, is not in PATH",
-			"Install Maven (Debian: apt-get install maven), then run again.", err}
-	}
 	c := strings.Split(pkg.Coordinates, ":")
 	group, artifact, version, kind := c[0], c[1], c[2], c[3]
 	repo := filepath.Join(work, "repository")
 	folder := filepath.Join(repo, strings.ReplaceAll(group, ".", "/"), artifact, version)
-	file := filepath.Join(folder, artifact+"-"+version+"."+kind)
+	name := artifact + "-" + version
+	if len(c) > 4 { // a classifier
+		name += "-" + c[4]
+	}
+	file := filepath.Join(folder, name+"."+kind)
+	err := runMaven(ctx, work, repo, pkg, t,
+		// While it arrives the file has another ending (.part or .tmp).
+		func() int64 { return largest(folder, filepath.Base(file)) },
+		mavenDependencyPlugin+":get", "-Dartifact="+pkg.Coordinates, "-Dtransitive=false")
+	return file, err
+}
 
+// runMaven runs one goal of Maven's in the folder work.
+func runMaven(ctx context.Context, work, repo string, pkg Package, t *tracker, size func() int64, goal ...string) error {
+	mvn, err := exec.LookPath("mvn")
+	if err != nil {
+		return &Error{pkg.String(), "mvn (Maven), which downloads it, is not in PATH",
+			"Install Maven (Debian: apt-get install maven), then run again.", err}
+	}
 	// A mirror may first fetch the whole file itself and be silent meanwhile.
 	const patience = "600000" // milliseconds
-	cmd := exec.CommandContext(ctx, mvn, "-B", "-q", "-U",
-		"-Dmaven.repo.local="+repo,
-		"-Dmaven.wagon.rto="+patience,
-		"-Daether.connector.requestTimeout="+patience,
-		mavenDependencyPlugin+":get",
-		"-Dartifact="+pkg.Coordinates,
-		"-Dtransitive=false")
+	cmd := exec.CommandContext(ctx, mvn, append([]string{"-B", "-q", "-U",
+		"-Dmaven.repo.local=" + repo,
+		"-Dmaven.wagon.rto=" + patience,
+		"-Daether.connector.requestTimeout=" + patience}, goal...)...)
 	cmd.Dir = work // not where the user stands: mvn would read a pom.xml there
 
-	// While it arrives the file has another ending (.part or .tmp).
-	out, err := runClient(cmd, t, func() int64 { return largest(folder, filepath.Base(file)) })
+	out, err := runClient(cmd, t, size)
 	switch {
 	case ctx.Err() != nil:
-		return "", wrap(ctx, pkg, "", ctx.Err())
+		return wrap(ctx, pkg, "", ctx.Err())
 	case err == nil:
-		return file, nil
+		return nil
 	case strings.Contains(out, "JAVA_HOME") || strings.Contains(out, "java: not found") ||
 		strings.Contains(out, "java: No such file"):
-		return "", &Error{pkg.String(), "mvn, which downloads it, finds no Java: " + firstLine(out, ""),
+		return &Error{pkg.String(), "mvn, which downloads it, finds no Java: " + firstLine(out, ""),
 			"Install one (Debian: apt-get install default-jre-headless) or set JAVA_HOME, then run again.", err}
 	}
-	return "", clientFailed(pkg, out, firstLine(out, "[ERROR]"), t, err)
+	return clientFailed(pkg, out, firstLine(out, "[ERROR]"), t, err)
 }
 
 // downloadByPip has pip put the wheel below work. pip's own hash check is on as
@@ -170,6 +182,12 @@ func clientFailed(pkg Package, out, line string, t *tracker, err error) error {
 // verify compares the file's size and checksum with the pinned ones and deletes
 // a file that differs.
 func verify(ctx context.Context, file string, pkg Package, t *tracker) error {
+	switch {
+	case pkg.set != nil:
+		return verifySet(ctx, file, pkg, t)
+	case pkg.Client == "go":
+		return nil // its source was verified before it was built
+	}
 	info, err := os.Stat(file)
 	if err != nil {
 		return wrap(ctx, pkg, pkg.Client+" says it is done, but the file is not there", err)

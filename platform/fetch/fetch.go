@@ -40,19 +40,27 @@ func Trino(ctx context.Context, cacheDir string, p Progress) (string, error) {
 
 // All returns the folders of all packages and fetches those that are missing,
 // side by side. The first failure stops the others.
-func All(caller context.Context, cacheDir string, p Progress) (Tree, error) {
+func All(ctx context.Context, cacheDir string, p Progress) (Tree, error) {
+	var tree Tree
+	err := together(ctx, cacheDir, p, []job{{postgreSQL, &tree.PostgreSQL}, {java, &tree.Java}, {trino, &tree.Trino}})
+	if err != nil {
+		return Tree{}, err
+	}
+	return tree, nil
+}
+
+type job struct {
+	pkg Package
+	dir *string
+}
+
+func together(caller context.Context, cacheDir string, p Progress, jobs []job) error {
 	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
-	var (
-		tree Tree
-		wg   sync.WaitGroup
-	)
-	for _, job := range []struct {
-		get func(context.Context, string, Progress) (string, error)
-		dir *string
-	}{{PostgreSQL, &tree.PostgreSQL}, {Java, &tree.Java}, {Trino, &tree.Trino}} {
+	var wg sync.WaitGroup
+	for _, job := range jobs {
 		wg.Go(func() {
-			dir, err := job.get(ctx, cacheDir, p)
+			dir, err := newFetcher(cacheDir, p).ensure(ctx, job.pkg)
 			if err != nil {
 				cancel(err)
 				return
@@ -62,20 +70,60 @@ func All(caller context.Context, cacheDir string, p Progress) (Tree, error) {
 	}
 	wg.Wait()
 	if err := caller.Err(); err != nil {
-		return Tree{}, fmt.Errorf("fetch: interrupted: %w", err)
+		return fmt.Errorf("fetch: interrupted: %w", err)
 	}
 	// The cause is the first failure; the others only say that they were stopped.
-	if err := context.Cause(ctx); err != nil {
-		return Tree{}, err
+	return context.Cause(ctx)
+}
+
+// A Store is one of the programs that can serve the object store.
+type Store string
+
+// Object stores.
+const (
+	VersityGW Store = "versitygw"
+	MinIO     Store = "minio"
+)
+
+func (s Store) pkg() Package {
+	if s == MinIO {
+		return minIO
+	}
+	return versityGW
+}
+
+// A LakeTree says where the packages of the data lake lie; each is an absolute path.
+type LakeTree struct {
+	ObjectStore string // holds bin/versitygw or bin/minio
+	Metastore   string // holds lib and scripts
+	Libraries   string // holds further jars for the metastore
+	Java        string // usable as JAVA_HOME of the metastore
+}
+
+// Lake returns the folders of what the data lake needs beside All and makes
+// those that are missing, side by side. The first failure stops the others.
+func Lake(ctx context.Context, cacheDir string, store Store, p Progress) (LakeTree, error) {
+	var tree LakeTree
+	err := together(ctx, cacheDir, p, []job{
+		{store.pkg(), &tree.ObjectStore},
+		{metastore, &tree.Metastore},
+		{metastoreLibraries, &tree.Libraries},
+		{metastoreJava, &tree.Java},
+	})
+	if err != nil {
+		return LakeTree{}, err
 	}
 	return tree, nil
 }
 
-// Missing lists the packages that the cache does not hold completely. It
-// neither writes nor uses the network.
-func Missing(cacheDir string) []Package {
+// Missing lists those of the packages (without any: those of All) that the
+// cache does not hold completely. It neither writes nor uses the network.
+func Missing(cacheDir string, packages ...Package) []Package {
+	if len(packages) == 0 {
+		packages = Packages()
+	}
 	var missing []Package
-	for _, pkg := range Packages() {
+	for _, pkg := range packages {
 		if complete(filepath.Join(cacheDir, pkg.dir()), pkg) != nil {
 			missing = append(missing, pkg)
 		}

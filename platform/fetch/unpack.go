@@ -228,7 +228,7 @@ func unpackTrino(u *unpacker, file string) error {
 
 	names := map[string][]string{} // entry with the content -> names to keep it under
 	source := map[string]string{}  // hard link -> entry with the content
-	err = u.eachOfTrino(file, func(name string, h *tar.Header, _ io.Reader) error {
+	err = u.eachOfTarGz(file, func(name string, h *tar.Header, _ io.Reader) error {
 		content := name
 		if h.Typeflag == tar.TypeLink {
 			target, _, err := belowTop(h.Linkname)
@@ -249,7 +249,7 @@ func unpackTrino(u *unpacker, file string) error {
 	if err != nil {
 		return err
 	}
-	err = u.eachOfTrino(file, func(name string, h *tar.Header, r io.Reader) error {
+	err = u.eachOfTarGz(file, func(name string, h *tar.Header, r io.Reader) error {
 		switch h.Typeflag {
 		case tar.TypeDir, tar.TypeLink:
 			return nil
@@ -284,9 +284,9 @@ func unpackTrino(u *unpacker, file string) error {
 	return nil
 }
 
-// eachOfTrino calls fn for each entry of the server's archive with its path
-// below the top folder.
-func (u *unpacker) eachOfTrino(file string, fn func(name string, h *tar.Header, r io.Reader) error) (err error) {
+// eachOfTarGz calls fn for each entry of an archive with its path below the
+// top folder.
+func (u *unpacker) eachOfTarGz(file string, fn func(name string, h *tar.Header, r io.Reader) error) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -326,4 +326,23 @@ func belowTop(name string) (rest string, ok bool, err error) {
 	}
 	_, rest, ok = strings.Cut(clean, "/")
 	return rest, ok, nil
+}
+
+// unpackMetastore unpacks the metastore's jars and the script that makes its
+// tables on PostgreSQL; the shell scripts beside them expect a Hadoop.
+func unpackMetastore(u *unpacker, file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	u.tracker.step(Unpacking, info.Size(), "")
+	return u.eachOfTarGz(file, func(name string, h *tar.Header, r io.Reader) error {
+		dir, base := path.Split(name)
+		keep := dir == "" || dir == "lib/" && strings.HasSuffix(base, ".jar") ||
+			dir == "scripts/metastore/upgrade/postgres/" && strings.HasPrefix(base, "hive-schema-3.")
+		if !keep || h.Typeflag != tar.TypeReg {
+			return nil
+		}
+		return u.file(name, h.FileInfo().Mode(), r)
+	})
 }
