@@ -83,8 +83,19 @@ func componentsOf(ctx context.Context, d state.Dir) ([]supervise.Status, error) 
 	for _, name := range slices.Sorted(maps.Keys(pids)) {
 		left = append(left, supervise.Status{Name: name, State: orphaned, PID: pids[name]})
 	}
-	return left, fmt.Errorf("%w; its supervisor was killed, these components go on without it", err)
+	return left, errOrphaned
 }
+
+// errOrphaned is a kind of control.ErrNotRunning.
+var errOrphaned error = orphanedError{}
+
+type orphanedError struct{}
+
+func (orphanedError) Error() string {
+	return "the mesh's supervisor was killed, these components go on without it; \"meesh up\" takes them over, \"meesh down\" ends them"
+}
+
+func (orphanedError) Unwrap() error { return control.ErrNotRunning }
 
 // writeStatus writes components for programs.
 func writeStatus(w query.Writer, components []supervise.Status) error {

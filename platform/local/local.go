@@ -262,9 +262,9 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 		DisableKeepAlives: true, // a probe must see whether new connections are taken
 	}}
 	var warm bool
-	s.Prepare = func(context.Context) error {
+	s.Prepare = func(ctx context.Context) error {
 		warm = false
-		return nil
+		return clearRemains(ctx, s.Dir, launcherPID)
 	}
 	s.Ready = func(ctx context.Context) error {
 		if err := trinoStarted(ctx, client, s.URL+"/v1/info"); err != nil {
@@ -281,6 +281,9 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 	}
 	return s, nil
 }
+
+// launcherPID is where Trino's launcher notes the process, below Trino's folder.
+const launcherPID = "var/run/launcher.pid"
 
 // trinoStarted asks the server itself: it listens long before it can answer
 // queries.

@@ -57,7 +57,7 @@ func (m *mesh) postgresServer(server topology.Server) supervise.Spec {
 	spec.DependsOn = []string{initTask(server)}
 	spec.URL = fmt.Sprintf("postgres://127.0.0.1:%d", port)
 	spec.Env = append(spec.Env, "LC_ALL="+postgresLocale)
-	spec.Prepare = func(ctx context.Context) error { return clearRemains(ctx, data) }
+	spec.Prepare = func(ctx context.Context) error { return clearRemains(ctx, data, postmasterPID) }
 	spec.Ready = func(ctx context.Context) error { return acceptsConnections(ctx, port) }
 	spec.StartTimeout = 10 * time.Minute // replaying the log after a crash may take a while
 	spec.StopSignal = syscall.SIGINT     // "fast": ends sessions, then writes everything out
@@ -68,16 +68,17 @@ func (m *mesh) postgresServer(server topology.Server) supervise.Spec {
 	return spec
 }
 
-// clearRemains waits until no process of a server that was killed works on the
-// data folder any more, then removes its pid file: after a restart of the machine the number in it
-// may belong to any process, and PostgreSQL would refuse to start.
-func clearRemains(ctx context.Context, data string) error {
+// clearRemains waits until no process of a server that was killed works in its
+// folder any more, then removes its pid file: after a restart of the machine
+// the number in it may belong to any process, and the server would take that
+// for itself and refuse to start.
+func clearRemains(ctx context.Context, dir, pidFile string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		pids, err := supervise.Using(data)
+		pids, err := supervise.Using(dir)
 		if err != nil {
-			return fmt.Errorf("look for processes in %s: %w", data, err)
+			return fmt.Errorf("look for processes in %s: %w", dir, err)
 		}
 		if len(pids) == 0 {
 			break
@@ -85,15 +86,17 @@ func clearRemains(ctx context.Context, data string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("processes %v of an earlier server still work in %s", pids, data)
+			return fmt.Errorf("processes %v of an earlier server still work in %s", pids, dir)
 		}
 	}
-	err := os.Remove(filepath.Join(data, "postmaster.pid"))
+	err := os.Remove(filepath.Join(dir, pidFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
+
+const postmasterPID = "postmaster.pid"
 
 // acceptsConnections asks a server as pg_isready does: it begins to log in and
 // goes away when it is asked for a password. Whatever else the server answers
@@ -236,7 +239,7 @@ func removeRemains(data string) error {
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		err = clearRemains(ctx, cluster)
+		err = clearRemains(ctx, cluster, postmasterPID)
 		cancel()
 		if err != nil {
 			return err
