@@ -1,0 +1,90 @@
+package ingest
+
+import (
+	"testing"
+
+	"github.com/datameesh/datameesh/services/internal/conformance"
+	"github.com/datameesh/datameesh/services/internal/database"
+	"github.com/datameesh/datameesh/services/internal/pgtest"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
+	"github.com/datameesh/datameesh/services/internal/rest"
+	"github.com/datameesh/datameesh/services/marketing/migrations"
+	"github.com/datameesh/datameesh/services/marketing/postgres"
+)
+
+var schema = pgtest.Schema{Owner: "marketing_owner", App: "marketing_app", Migrations: migrations.Files}
+
+const (
+	reader = "key-of-a-reader"
+	writer = "key-of-a-writer"
+)
+
+// A caller sends requests to a marketing ingest API on a database of its own.
+type caller struct {
+	*conformance.Server
+	t      *testing.T
+	routes []string
+}
+
+func newCaller(t *testing.T) caller {
+	t.Helper()
+	t.Parallel()
+	pool, err := database.Open(t.Context(), pgtest.New(t, schema).URL("marketing_app"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	keys := conformance.Keys(t, map[string][]string{reader: {"leads:read"}, writer: {"leads:ingest"}})
+	routes, err := Routes(postgres.New(pool), rest.Service{Keys: keys, Limit: ratelimit.New(100_000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caller{conformance.Serve(t, routes.Handler()), t, routes.Routes()}
+}
+
+// want sends with the key that fits the method and fails unless the answer has
+// the status. A PATCH gets the ETag of what it changes unless headers say otherwise.
+func (c caller) want(status int, method, path, body string, headers ...string) conformance.Answer {
+	c.t.Helper()
+	key := writer
+	switch {
+	case method == "GET":
+		key = reader
+	case method == "PATCH" && headers == nil:
+		headers = []string{"If-Match", c.Send(reader, "GET", path, "").Header.Get("ETag")}
+		if headers[1] == "" {
+			headers[1] = "*"
+		}
+	}
+	a := c.Send(key, method, path, body, headers...)
+	if a.Status != status {
+		c.t.Fatalf("%s %s %.100s: %d %s, want %d", method, path, body, a.Status, a.Text, status)
+	}
+	return a
+}
+
+// items gives the list of an answer.
+func items(a conformance.Answer) []any { return a.Body["items"].([]any) }
+
+func TestConformance(t *testing.T) {
+	c := newCaller(t)
+	conformance.Suite(t, c.Server, c.routes, map[string]string{"leads:read": reader, "leads:ingest": writer})
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	c := newCaller(t)
+	c.want(404, "GET", "/v1/nothing", "")
+	c.want(404, "GET", "/v1/campaigns/", "")
+	c.want(405, "DELETE", "/v1/campaigns", "")
+}
+
+// batch is a path beside the ids of leads, not one of them.
+func TestBatchIsNoID(t *testing.T) {
+	c := newCaller(t)
+	c.want(404, "GET", "/v1/leads/batch", "")
+	c.want(404, "POST", "/v1/leads/batch/status", `{"status":"lost"}`)
+	c.want(404, "POST", "/v1/leads/b/status", `{"status":"lost"}`)
+	c.want(404, "POST", "/v1/leads/7/status", `{"status":"lost"}`)
+	c.want(405, "POST", "/v1/leads/7", `{}`)
+	c.want(405, "DELETE", "/v1/leads/batch", "")
+}
