@@ -208,7 +208,7 @@ func (m *mesh) service(d Domain) (supervise.Spec, error) {
 		return s, err
 	}
 	keys := filepath.Join(m.dir.Secrets(), "key-hashes", d.Service+".json")
-	if _, err := m.store.WriteAPIKeys(keys, d.Service, secrets.Self); err != nil {
+	if _, err := m.store.WriteAPIKeys(keys, d.Service); err != nil {
 		return s, err
 	}
 	s.Env = append(append(s.Env, env...),

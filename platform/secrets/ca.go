@@ -68,10 +68,10 @@ func (s *Store) ensureCA() (made bool, err error) {
 	}
 	// The certificate comes second: a CA whose key was never written must not
 	// be trusted by anybody.
-	if _, err := replaceFile(s.caKeyFile(), keyPEM, Self); err != nil {
+	if _, err := replaceFile(s.caKeyFile(), keyPEM); err != nil {
 		return false, err
 	}
-	if _, err := replaceFile(s.CAFile(), encodeCertificate(cert), Self); err != nil {
+	if _, err := replaceFile(s.CAFile(), encodeCertificate(cert)); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -80,11 +80,11 @@ func (s *Store) ensureCA() (made bool, err error) {
 // WriteServerCertificate writes a private key and a certificate for it, signed
 // by the local CA for localhost, 127.0.0.1 and ::1, as one PEM file: what Trino
 // takes as its keystore. A file that will serve for a while stays as it is.
-func (s *Store) WriteServerCertificate(path string, owner Owner) (changed bool, err error) {
-	return s.writeServerCertificate(path, owner, time.Now())
+func (s *Store) WriteServerCertificate(path string) (changed bool, err error) {
+	return s.writeServerCertificate(path, time.Now())
 }
 
-func (s *Store) writeServerCertificate(path string, owner Owner, now time.Time) (changed bool, err error) {
+func (s *Store) writeServerCertificate(path string, now time.Time) (changed bool, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write server certificate: %w", err)
@@ -96,7 +96,7 @@ func (s *Store) writeServerCertificate(path string, owner Owner, now time.Time) 
 	}
 	if old, err := os.ReadFile(path); err == nil {
 		if usable(old, ca, now.Add(renewBefore)) {
-			return false, secure(path, owner)
+			return false, secure(path)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -121,7 +121,7 @@ func (s *Store) writeServerCertificate(path string, owner Owner, now time.Time) 
 	if err != nil {
 		return false, err
 	}
-	return replaceFile(path, append(keyPEM, encodeCertificate(cert)...), owner)
+	return replaceFile(path, append(keyPEM, encodeCertificate(cert)...))
 }
 
 // usable tells whether a key + certificate PEM will still be accepted at a

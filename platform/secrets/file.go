@@ -8,13 +8,6 @@ import (
 	"path/filepath"
 )
 
-// An Owner is the account that a file is given to, so that a server running
-// under it can read what nobody else may.
-type Owner struct{ UID, GID int }
-
-// Self leaves a file with the account that wrote it.
-var Self = Owner{-1, -1}
-
 // ensureFile makes the file with what content returns unless it exists. It is
 // complete or absent at any moment, and never overwritten.
 func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bool, err error) {
@@ -32,7 +25,7 @@ func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bo
 	if err != nil {
 		return false, err
 	}
-	temp, err := writeTemp(path, b, Self)
+	temp, err := writeTemp(path, b)
 	if err != nil {
 		return false, err
 	}
@@ -49,15 +42,15 @@ func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bo
 
 // replaceFile makes path hold exactly content, mode 0600, by a rename. It
 // leaves a file that does already alone.
-func replaceFile(path string, content []byte, owner Owner) (changed bool, err error) {
+func replaceFile(path string, content []byte) (changed bool, err error) {
 	old, err := os.ReadFile(path)
 	if err == nil && bytes.Equal(old, content) {
-		return false, secure(path, owner)
+		return false, secure(path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	temp, err := writeTemp(path, content, owner)
+	temp, err := writeTemp(path, content)
 	if err != nil {
 		return false, err
 	}
@@ -69,7 +62,7 @@ func replaceFile(path string, content []byte, owner Owner) (changed bool, err er
 }
 
 // writeTemp writes content into a new file beside path and returns its name.
-func writeTemp(path string, content []byte, owner Owner) (name string, err error) {
+func writeTemp(path string, content []byte) (name string, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
@@ -88,27 +81,14 @@ func writeTemp(path string, content []byte, owner Owner) (name string, err error
 	if _, err := f.Write(content); err != nil {
 		return "", err
 	}
-	if owner != Self {
-		if err := f.Chown(owner.UID, owner.GID); err != nil {
-			return "", err
-		}
-	}
 	return f.Name(), f.Sync()
 }
 
-// secure gives an existing file the mode and owner that a new one gets.
-func secure(path string, owner Owner) error {
+// secure gives an existing file the mode that a new one gets.
+func secure(path string) error {
 	info, err := os.Stat(path)
-	if err != nil {
+	if err != nil || info.Mode().Perm() == 0o600 {
 		return err
 	}
-	if info.Mode().Perm() != 0o600 {
-		if err := os.Chmod(path, 0o600); err != nil {
-			return err
-		}
-	}
-	if owner == Self {
-		return nil
-	}
-	return os.Chown(path, owner.UID, owner.GID)
+	return os.Chmod(path, 0o600)
 }

@@ -234,7 +234,7 @@ func (s *Store) ensureAdmin(password string) (changed bool, err error) {
 		}
 		return err == nil, err
 	}
-	return replaceFile(path, []byte(password), Self)
+	return replaceFile(path, []byte(password))
 }
 
 // checkPassword refuses what a password file cannot carry.

@@ -96,7 +96,7 @@ func TestEnsureSecretsDiffer(t *testing.T) {
 func TestEnsureModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "secrets")
 	s, _ := ensure(t, dir, "")
-	if _, err := s.WriteServerCertificate(filepath.Join(dir, "run", "trino.pem"), Self); err != nil {
+	if _, err := s.WriteServerCertificate(filepath.Join(dir, "run", "trino.pem")); err != nil {
 		t.Fatal(err)
 	}
 	loose := filepath.Join(dir, "keys", "sales-admin")
@@ -250,7 +250,7 @@ func TestWriteAPIKeys(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := ensure(t, dir, "")
 	path := filepath.Join(dir, "run", "sales-api.keys.json")
-	if changed, err := s.WriteAPIKeys(path, "sales-api", Self); err != nil || !changed {
+	if changed, err := s.WriteAPIKeys(path, "sales-api"); err != nil || !changed {
 		t.Fatalf("changed %v, %v", changed, err)
 	}
 	b, err := os.ReadFile(path)
@@ -283,10 +283,10 @@ func TestWriteAPIKeys(t *testing.T) {
 	if got := strings.Join(names, " "); got != "sales-reader sales-admin" {
 		t.Errorf("keys %s, want sales-reader sales-admin", got)
 	}
-	if changed, err := s.WriteAPIKeys(path, "sales-api", Self); err != nil || changed {
+	if changed, err := s.WriteAPIKeys(path, "sales-api"); err != nil || changed {
 		t.Errorf("second write: changed %v, %v", changed, err)
 	}
-	if _, err := s.WriteAPIKeys(path, "sales-apy", Self); err == nil {
+	if _, err := s.WriteAPIKeys(path, "sales-apy"); err == nil {
 		t.Error("a service without keys was accepted")
 	}
 }
@@ -297,7 +297,7 @@ func TestWriteTrinoPasswords(t *testing.T) {
 	path := filepath.Join(dir, "run", "password.db")
 	write := func() (bool, map[string]string) {
 		t.Helper()
-		changed, err := s.writeTrinoPasswords(path, Self, bcrypt.MinCost) // the real cost takes half a minute under the race detector
+		changed, err := s.writeTrinoPasswords(path, bcrypt.MinCost) // the real cost takes half a minute under the race detector
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,7 +342,7 @@ func TestWriteTrinoGroups(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := ensure(t, dir, "pw")
 	path := filepath.Join(dir, "groups.txt")
-	if _, err := s.WriteTrinoGroups(path, Self); err != nil {
+	if _, err := s.WriteTrinoGroups(path); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
@@ -370,7 +370,7 @@ func TestServerCertificate(t *testing.T) {
 	now := time.Now()
 	write := func(at time.Time) bool {
 		t.Helper()
-		changed, err := s.writeServerCertificate(path, Self, at)
+		changed, err := s.writeServerCertificate(path, at)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 // WriteAPIKeys writes the file that API_KEYS_FILE of a service points to:
 // names, SHA-256 and scopes of the keys that the service accepts, no key. The
 // service is a component name of the topology, e.g. "sales-api".
-func (s *Store) WriteAPIKeys(path, service string, owner Owner) (changed bool, err error) {
+func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
 	type key struct {
 		Name   string   `json:"name"`
 		SHA256 string   `json:"sha256"`
@@ -47,7 +47,7 @@ func (s *Store) WriteAPIKeys(path, service string, owner Owner) (changed bool, e
 	if err != nil {
 		return false, err
 	}
-	changed, err = replaceFile(path, append(b, '\n'), owner)
+	changed, err = replaceFile(path, append(b, '\n'))
 	if err != nil {
 		return false, fmt.Errorf("write API keys of %s: %w", service, err)
 	}
@@ -60,11 +60,11 @@ const bcryptCost = 10
 // WriteTrinoPasswords writes Trino's password file: a bcrypt hash per person.
 // Hashes that still fit their password stay, so the file changes only when a
 // person or a password did.
-func (s *Store) WriteTrinoPasswords(path string, owner Owner) (changed bool, err error) {
-	return s.writeTrinoPasswords(path, owner, bcryptCost)
+func (s *Store) WriteTrinoPasswords(path string) (changed bool, err error) {
+	return s.writeTrinoPasswords(path, bcryptCost)
 }
 
-func (s *Store) writeTrinoPasswords(path string, owner Owner, cost int) (changed bool, err error) {
+func (s *Store) writeTrinoPasswords(path string, cost int) (changed bool, err error) {
 	old, err := readPasswordFile(path)
 	if err != nil {
 		return false, fmt.Errorf("write Trino's passwords: %w", err)
@@ -89,7 +89,7 @@ func (s *Store) writeTrinoPasswords(path string, owner Owner, cost int) (changed
 		}
 		fmt.Fprintf(&b, "%s:%s\n", p.Name, hash)
 	}
-	changed, err = replaceFile(path, b.Bytes(), owner)
+	changed, err = replaceFile(path, b.Bytes())
 	if err != nil {
 		return false, fmt.Errorf("write Trino's passwords: %w", err)
 	}
@@ -116,7 +116,7 @@ func readPasswordFile(path string) (map[string]string, error) {
 
 // WriteTrinoGroups writes Trino's group file, a line per group in the order of
 // the topology: "engineers:mike,admin".
-func (s *Store) WriteTrinoGroups(path string, owner Owner) (changed bool, err error) {
+func (s *Store) WriteTrinoGroups(path string) (changed bool, err error) {
 	people, err := s.People()
 	if err != nil {
 		return false, err
@@ -133,7 +133,7 @@ func (s *Store) WriteTrinoGroups(path string, owner Owner) (changed bool, err er
 	for _, g := range groups {
 		fmt.Fprintf(&b, "%s:%s\n", g, strings.Join(members[g], ","))
 	}
-	changed, err = replaceFile(path, b.Bytes(), owner)
+	changed, err = replaceFile(path, b.Bytes())
 	if err != nil {
 		return false, fmt.Errorf("write Trino's groups: %w", err)
 	}

@@ -59,13 +59,13 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if err != nil {
 		return Command{}, err
 	}
-	if _, err := s.WriteTrinoPasswords(passwords, secrets.Self); err != nil {
+	if _, err := s.WriteTrinoPasswords(passwords); err != nil {
 		return Command{}, err
 	}
-	if _, err := s.WriteTrinoGroups(groups, secrets.Self); err != nil {
+	if _, err := s.WriteTrinoGroups(groups); err != nil {
 		return Command{}, err
 	}
-	if _, err := s.WriteServerCertificate(keystore, secrets.Self); err != nil {
+	if _, err := s.WriteServerCertificate(keystore); err != nil {
 		return Command{}, err
 	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
