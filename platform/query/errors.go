@@ -90,7 +90,9 @@ func (c *Client) classify(ctx context.Context, statement string, err error) erro
 	case errors.Is(err, trinoclient.ErrQueryCancelled):
 		return &Error{Message: "the query was cancelled", Name: "USER_CANCELED", SQL: statement}
 	case errors.As(err, &trino):
-		if trino.ErrorName == "SERVER_STARTING_UP" {
+		// Right after the start the coordinator does not know yet that it is
+		// a worker too.
+		if trino.ErrorName == "SERVER_STARTING_UP" || trino.Message == "No nodes available" {
 			return &UnreachableError{c.cfg.Address, "it is still starting"}
 		}
 		e := &Error{Message: trino.Message, Name: trino.ErrorName, SQL: statement,
