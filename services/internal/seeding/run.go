@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/datameesh/datameesh/services/internal/money"
@@ -48,12 +49,8 @@ func run(ctx context.Context, domain Domain, opts options, stdout, stderr io.Wri
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the process ends; every result is committed or reported
 
-	var locked bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(seedingLock)).Scan(&locked); err != nil {
-		return fmt.Errorf("take the seeding lock: %w", err)
-	}
-	if !locked {
-		return errors.New("another seeder is at work in this database; wait for it to end")
+	if err := lock(ctx, conn); err != nil {
+		return err
 	}
 	plan := domain.Plan(opts.Params)
 	first, err := start(ctx, conn, plan, opts, stderr)
@@ -75,6 +72,26 @@ func run(ctx context.Context, domain Domain, opts options, stdout, stderr io.Wri
 			return fmt.Errorf("count %s: %w", table, err)
 		}
 		fmt.Fprintf(stdout, "%s %d\n", table, rows)
+	}
+	return nil
+}
+
+// lock takes the seeding lock until the connection ends. The server of a seeder
+// that was interrupted a moment ago may still hold it, so it is waited for briefly.
+func lock(ctx context.Context, conn *pgx.Conn) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(seedingLock))
+		return err
+	})
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return errors.New("another seeder is at work in this database; wait for it to end")
+	}
+	if err != nil {
+		return fmt.Errorf("take the seeding lock: %w", err)
 	}
 	return nil
 }
