@@ -73,8 +73,11 @@ func (s *Store) unknownCampaigns(ctx context.Context, ids []int64) error {
 		EXCEPT
 		SELECT campaign_id FROM campaigns`, ids)
 	unknown, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(unknown) == 0:
+		return fmt.Errorf("%w: a campaign of the batch was registered at the same moment; send the batch again", marketing.ErrConflict)
 	}
 	return marketing.UnknownCampaigns(unknown)
 }

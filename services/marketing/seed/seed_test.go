@@ -148,12 +148,12 @@ func TestGoldenMatches(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, ctx context.Context, args ...string) (code int, output string) {
+func run(ctx context.Context, t *testing.T, args ...string) (code int, output string) {
 	t.Helper()
-	return runDomain(t, ctx, Domain, args...)
+	return runDomain(ctx, t, Domain, args...)
 }
 
-func runDomain(t *testing.T, ctx context.Context, domain seeding.Domain, args ...string) (code int, output string) {
+func runDomain(ctx context.Context, t *testing.T, domain seeding.Domain, args ...string) (code int, output string) {
 	t.Helper()
 	var out bytes.Buffer
 	code = seeding.Main(ctx, domain, append([]string{"--scale", "small", "--as-of", "2026-11-23"}, args...), &out, &out)
@@ -199,7 +199,7 @@ func TestSeeding(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
 	conn := db.Connect(t, "marketing_owner")
 
-	if code, out := run(t, t.Context(), "--scale", "demo"); code != 0 || !strings.Contains(out, "campaigns 9\nleads 2500\n") {
+	if code, out := run(t.Context(), t, "--scale", "demo"); code != 0 || !strings.Contains(out, "campaigns 9\nleads 2500\n") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	first := fingerprint(t, db)
@@ -218,13 +218,13 @@ func TestSeeding(t *testing.T) {
 		t.Errorf("the identity does not go on behind the seeded rows: %v", err)
 	}
 
-	if code, out := run(t, t.Context(), "--scale", "demo"); code != 1 || !strings.Contains(out, "--force") {
+	if code, out := run(t.Context(), t, "--scale", "demo"); code != 1 || !strings.Contains(out, "--force") {
 		t.Errorf("a filled database: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--scale", "demo", "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
+	if code, out := run(t.Context(), t, "--scale", "demo", "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
 		t.Errorf("--if-empty: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--scale", "demo", "--force"); code != 0 || fingerprint(t, db) != first {
+	if code, out := run(t.Context(), t, "--scale", "demo", "--force"); code != 0 || fingerprint(t, db) != first {
 		t.Errorf("--force: exit code %d, other rows: %s", code, out)
 	}
 }
@@ -234,7 +234,7 @@ func TestSeeding(t *testing.T) {
 func TestDemoLooksAlive(t *testing.T) {
 	db := pgtest.New(t, schema)
 	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
-	if code, out := run(t, t.Context(), "--scale", "demo"); code != 0 {
+	if code, out := run(t.Context(), t, "--scale", "demo"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	var cohort, converted, young int
@@ -266,19 +266,19 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	db := pgtest.New(t, schema)
 	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
 	rows := []string{"--rows", "leads=25000", "--rows", "customers=2000"}
-	if code, out := run(t, t.Context(), rows...); code != 0 {
+	if code, out := run(t.Context(), t, rows...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	whole := fingerprint(t, db)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	if code, out := runDomain(t, ctx, atLead(15_000, cancel), append(rows, "--force")...); code != 130 || !strings.Contains(out, "goes on") {
+	if code, out := runDomain(ctx, t, atLead(15_000, cancel), append(rows, "--force")...); code != 130 || !strings.Contains(out, "goes on") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--rows", "leads=77"); code != 1 || !strings.Contains(out, "other settings") {
+	if code, out := run(t.Context(), t, "--rows", "leads=77"); code != 1 || !strings.Contains(out, "other settings") {
 		t.Errorf("other settings: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "1 of 3 transactions are done") {
+	if code, out := run(t.Context(), t, append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "1 of 3 transactions are done") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if fingerprint(t, db) != whole {
@@ -290,11 +290,11 @@ func TestTwoAtOnce(t *testing.T) {
 	db := pgtest.New(t, schema)
 	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
 	first := atLead(100, func() {
-		if code, out := run(t, t.Context(), "--force"); code != 1 || !strings.Contains(out, "another seeder") {
+		if code, out := run(t.Context(), t, "--force"); code != 1 || !strings.Contains(out, "another seeder") {
 			t.Errorf("the second: exit code %d: %s", code, out)
 		}
 	})
-	if code, out := runDomain(t, t.Context(), first); code != 0 || !strings.Contains(out, "leads 250\n") {
+	if code, out := runDomain(t.Context(), t, first); code != 0 || !strings.Contains(out, "leads 250\n") {
 		t.Errorf("the first: exit code %d: %s", code, out)
 	}
 }
@@ -302,10 +302,10 @@ func TestTwoAtOnce(t *testing.T) {
 func TestWithoutLeads(t *testing.T) {
 	db := pgtest.New(t, schema)
 	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
-	if code, out := run(t, t.Context(), "--rows", "leads=0"); code != 0 || !strings.Contains(out, "campaigns 9\nleads 0\n") {
+	if code, out := run(t.Context(), t, "--rows", "leads=0"); code != 0 || !strings.Contains(out, "campaigns 9\nleads 0\n") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--rows", "customers=0", "--force"); code != 0 || !strings.Contains(out, "leads 250\n") {
+	if code, out := run(t.Context(), t, "--rows", "customers=0", "--force"); code != 0 || !strings.Contains(out, "leads 250\n") {
 		t.Errorf("without customers: exit code %d: %s", code, out)
 	}
 }
@@ -315,11 +315,11 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--scale", "huge"}, {"--as-of", "today"}, {"--rows", "leads=-1"}, {"--rows", "orders=5"}, {"--rows", "leads"}, {"--unknown"}, {"extra"},
 	} {
-		if code, out := run(t, t.Context(), args...); code != 2 {
+		if code, out := run(t.Context(), t, args...); code != 2 {
 			t.Errorf("%v: exit code %d: %s", args, code, out)
 		}
 	}
-	if code, out := run(t, t.Context()); code != 3 {
+	if code, out := run(t.Context(), t); code != 3 {
 		t.Errorf("no database: exit code %d: %s", code, out)
 	}
 }
