@@ -174,6 +174,9 @@ func queryError(err error) error {
 		unreachable *query.UnreachableError
 	)
 	switch {
+	case errors.As(err, &failed) && failed.Name == "JDBC_ERROR" && strings.HasPrefix(failed.Message, "Connection to "):
+		// One of the catalogs' databases is down; Trino itself is well.
+		return &exitError{exitUnreachable, fmt.Errorf("%w; see how the mesh is: %s status", err, self())}
 	case errors.As(err, &failed):
 		if excerpt := failed.Excerpt(); excerpt != "" {
 			return fmt.Errorf("%w\n%s", err, excerpt)
