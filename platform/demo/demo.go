@@ -81,8 +81,7 @@ func (m *Mesh) Run(ctx context.Context, runs int, log io.Writer) (*Report, error
 	report.Why = notAsSeeded(report.Domains)
 	report.AsSeed = report.Why == ""
 
-	fmt.Fprintf(log, "Asking Trino: %d queries, %d times each …\n", len(m.Queries), runs+1)
-	if report.Timings, err = m.measure(ctx, runs); err != nil {
+	if report.Timings, err = m.measure(ctx, runs, log); err != nil {
 		return nil, err
 	}
 	fmt.Fprintln(log, "Asking PostgreSQL the same through postgres_fdw …")
@@ -142,10 +141,11 @@ func notAsSeeded(domains []Domain) string {
 	return ""
 }
 
-// measure asks each query once, then all of them runs times more.
-func (m *Mesh) measure(ctx context.Context, runs int) ([]Timing, error) {
+// measure asks each query once, then runs times more.
+func (m *Mesh) measure(ctx context.Context, runs int, log io.Writer) ([]Timing, error) {
 	var timings []Timing
 	for _, q := range m.Queries {
+		fmt.Fprintf(log, "Asking Trino %s, %d times …\n", q.Name, runs+1)
 		t := Timing{Query: q.Name, About: q.About, WarmRuns: runs}
 		var warm []float64
 		for i := range runs + 1 {
