@@ -116,12 +116,16 @@ func Lake(ctx context.Context, cacheDir string, store Store, p Progress) (LakeTr
 	return tree, nil
 }
 
-// Missing lists those of the packages (without any: those of All) that the
-// cache does not hold completely. It neither writes nor uses the network.
-func Missing(cacheDir string, packages ...Package) []Package {
-	if len(packages) == 0 {
-		packages = Packages()
-	}
+// Missing lists those packages of All that the cache does not hold completely.
+// It neither writes nor uses the network.
+func Missing(cacheDir string) []Package { return missing(cacheDir, Packages()) }
+
+// MissingLake is Missing for the packages of Lake.
+func MissingLake(cacheDir string, store Store) []Package {
+	return missing(cacheDir, LakePackages(store))
+}
+
+func missing(cacheDir string, packages []Package) []Package {
 	var missing []Package
 	for _, pkg := range packages {
 		if complete(filepath.Join(cacheDir, pkg.dir()), pkg) != nil {
