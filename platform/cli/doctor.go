@@ -55,6 +55,9 @@ func diagnose(ctx context.Context) ([]preflight.Check, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOwner(d); err != nil {
+		return nil, err
+	}
 	cache, err := fetch.CacheDir()
 	if err != nil {
 		return nil, err

@@ -25,6 +25,9 @@ func lockMesh(ctx context.Context, d state.Dir, what string, log io.Writer) (unl
 	if err := os.MkdirAll(string(d), 0o755); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
+	if err := checkOwner(d); err != nil {
+		return nil, err
+	}
 	note := fmt.Sprintf("%s (process %d)", what, os.Getpid())
 	unlock, err = control.Lock(ctx, meshLock(d), note, func(holder string) {
 		say(log, "Another %s is at work on this mesh; waiting for it.", holder)
@@ -33,6 +36,35 @@ func lockMesh(ctx context.Context, d state.Dir, what string, log io.Writer) (unl
 		return nil, &control.PermissionError{Dir: d}
 	}
 	return unlock, err
+}
+
+// checkOwner refuses the mesh of another user. Root too: it would give the
+// mesh to its own servers' account, and the user could never use it again.
+func checkOwner(d state.Dir) error {
+	if !d.Exists() {
+		return nil
+	}
+	owner, err := ownerOf(d.MeshFile())
+	if err != nil {
+		return fmt.Errorf("look at state folder: %w", err)
+	}
+	if owner != os.Geteuid() {
+		return &control.PermissionError{Dir: d}
+	}
+	return nil
+}
+
+// ownerOf is the user id that a file belongs to.
+func ownerOf(path string) (int, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, fmt.Errorf("%s has no owner", path)
+	}
+	return int(stat.Uid), nil
 }
 
 // serverFolders belong to the servers' account; what is in them, only it may read.
@@ -50,15 +82,11 @@ func layOut(d state.Dir, a account.Account) error {
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make state folder: %w", err)
 		}
-		info, err := os.Lstat(dir)
+		owner, err := ownerOf(dir)
 		if err != nil {
 			return fmt.Errorf("make state folder: %w", err)
 		}
-		owner, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || !info.IsDir() {
-			return fmt.Errorf("make state folder: %s is not a folder", dir)
-		}
-		if owner.Uid == a.UID {
+		if owner == int(a.UID) {
 			continue
 		}
 		if !a.Root {

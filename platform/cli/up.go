@@ -171,6 +171,9 @@ type upRun struct {
 }
 
 func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
+	if err := checkOwner(u.dir); err != nil {
+		return err
+	}
 	cache, err := fetch.CacheDir()
 	if err != nil {
 		return err

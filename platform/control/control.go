@@ -171,7 +171,7 @@ var ErrNotRunning = errors.New("the mesh is not running; start it with: meesh up
 type PermissionError struct{ Dir state.Dir }
 
 func (e *PermissionError) Error() string {
-	return fmt.Sprintf("the mesh in %s belongs to another account (was it started by root?); run this as that account", e.Dir)
+	return fmt.Sprintf("the mesh in %s belongs to another user; run this as the user who started it", e.Dir)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Response, error) {
