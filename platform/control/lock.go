@@ -70,20 +70,3 @@ func sameFile(f *os.File, name string) bool {
 	there, err := os.Stat(name)
 	return err == nil && os.SameFile(opened, there)
 }
-
-// Held tells whether some process holds the lock.
-func Held(name string) (bool, error) {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
-}

@@ -68,18 +68,37 @@ var ErrNoMesh = errors.New("no mesh has been started here; start one with: meesh
 // removed or seeded anew.
 type Mesh struct {
 	PortOffset int    `json:"portOffset"`
-	Profile    string `json:"profile"` // "core"
+	Profile    string `json:"profile"` // ProfileCore or ProfileFull
 	AsOf       string `json:"asOf"`    // YYYY-MM-DD
 	Scale      string `json:"scale"`   // "small", "demo", "load"
 	Seed       int64  `json:"seed"`
-	Tools      Tools  `json:"tools"`
+	// ObjectStore is the kind of the object store, see objectstore.Kind; empty
+	// while the mesh has none. What one kind wrote another cannot read.
+	ObjectStore string `json:"objectStore,omitempty"`
+	// TrinoWorkers is the number of Trino's nodes beside the coordinator.
+	TrinoWorkers int   `json:"trinoWorkers,omitempty"`
+	Tools        Tools `json:"tools"`
 }
+
+// Profiles say what a mesh consists of.
+const (
+	ProfileCore = "core" // services, databases, Trino on them
+	ProfileFull = "full" // and the data lake
+)
+
+// Lake tells whether the mesh has a data lake.
+func (m Mesh) Lake() bool { return m.Profile == ProfileFull }
 
 // Tools says where the third-party programs lie; empty while not fetched.
 type Tools struct {
 	PostgreSQL string `json:"postgresql,omitempty"` // holds bin/postgres
 	Java       string `json:"java,omitempty"`       // JAVA_HOME
 	Trino      string `json:"trino,omitempty"`      // holds bin/launcher
+
+	ObjectStore        string `json:"objectStore,omitempty"`        // holds bin/versitygw or bin/minio
+	Metastore          string `json:"metastore,omitempty"`          // holds lib and scripts
+	MetastoreLibraries string `json:"metastoreLibraries,omitempty"` // jars
+	MetastoreJava      string `json:"metastoreJava,omitempty"`      // JAVA_HOME of the metastore
 }
 
 // Port is where this mesh has what the topology puts on port n.
