@@ -85,10 +85,14 @@ After an interruption, up continues where it was.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runUp(c, o) },
 	}
 	o.flags(c)
+	return c
+}
+
+func (o *upOptions) flags(c *cobra.Command) {
+	o.seedOptions.flags(c)
 	c.Flags().StringVar(&o.profile, "profile", "core", "what to run: core")
 	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
 	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
-	return c
 }
 
 // check refuses what cannot work whatever the mesh is like.
