@@ -23,6 +23,8 @@ type display struct {
 	w     io.Writer
 	width func() int // nil when not a terminal
 
+	begin   time.Time
+	stop    chan struct{} // ends the clock
 	mu      sync.Mutex
 	drawn   bool
 	mesh    string                 // of the changing line
@@ -32,7 +34,10 @@ type display struct {
 }
 
 func newDisplay(f *os.File) *display {
-	v := &display{w: f, fetches: map[string]fetch.Event{}, printed: map[string]time.Time{}, states: map[string]supervise.Status{}}
+	v := &display{
+		w: f, begin: time.Now(), stop: make(chan struct{}),
+		fetches: map[string]fetch.Event{}, printed: map[string]time.Time{}, states: map[string]supervise.Status{},
+	}
 	if fd := int(f.Fd()); term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" {
 		v.width = func() int {
 			if width, _, err := term.GetSize(fd); err == nil && width > 0 {
@@ -40,8 +45,25 @@ func newDisplay(f *os.File) *display {
 			}
 			return 80
 		}
+		go v.clock()
 	}
 	return v
+}
+
+// clock redraws the changing line, which shows the time.
+func (v *display) clock() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-v.stop:
+			return
+		case <-tick.C:
+			v.mu.Lock()
+			v.draw()
+			v.mu.Unlock()
+		}
+	}
 }
 
 // Line writes a line that stays.
@@ -72,7 +94,7 @@ func (v *display) draw() {
 	v.erase()
 	parts := []string{}
 	if v.mesh != "" {
-		parts = append(parts, v.mesh)
+		parts = append(parts, fmt.Sprintf("%d s, %s", int(time.Since(v.begin).Seconds()), v.mesh))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.fetches)) {
 		parts = append(parts, v.fetches[name].String())
@@ -94,6 +116,11 @@ func (v *display) Close() {
 	defer v.mu.Unlock()
 	v.mesh, v.fetches = "", map[string]fetch.Event{}
 	v.erase()
+	select {
+	case <-v.stop: // closed before
+	default:
+		close(v.stop)
+	}
 }
 
 // Fetch shows the progress of a download; it is a fetch.Progress.

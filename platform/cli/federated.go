@@ -59,12 +59,12 @@ func countFederated(ctx context.Context, m state.Mesh, store *secrets.Store) (in
 	if err != nil {
 		return 0, err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	rows, err := client.Query(ctx, federatedQuery, nil)
 	if err != nil {
 		return 0, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var count int64
 	for rows.Next(ctx) {
 		n, ok := rows.Values()[0].(int64)

@@ -44,7 +44,7 @@ func newSuperviseCommand() *cobra.Command {
 			unix.CloseOnExec(readyFile)
 			starter := os.NewFile(readyFile, "starter")
 			err := superviseMesh(c.Context(), func() error {
-				defer starter.Close()
+				defer func() { _ = starter.Close() }()
 				_, err := io.WriteString(starter, listening)
 				return err
 			})
@@ -67,7 +67,7 @@ func superviseMesh(ctx context.Context, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	defer logFile.Close()
+	defer func() { _ = logFile.Close() }()
 	// What the runtime prints when it dies must not be lost.
 	if err := unix.Dup2(int(logFile.Fd()), 2); err != nil {
 		return err
@@ -154,19 +154,19 @@ func startSupervisor(ctx context.Context, d state.Dir, a account.Account) error 
 	if err != nil {
 		return fmt.Errorf("start supervisor: %w", err)
 	}
-	defer tell.Close()
-	cmd := exec.Command(filepath.Join(d.Bin(), "meesh"), "supervise")
-	cmd.Dir = "/" // it must not keep a folder of the caller's busy
+	defer func() { _ = tell.Close() }()
+	cmd := exec.Command(filepath.Join(d.Bin(), "meesh"), "supervise") //nolint:noctx // it outlives this command
+	cmd.Dir = "/"                                                     // it must not keep a folder of the caller's busy
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + string(d), "TZ=UTC", state.HomeVariable + "=" + string(d)}
 	cmd.ExtraFiles = []*os.File{told}
 	// A session of its own: it outlives the caller's terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: a.Credential()}
 	err = cmd.Start()
-	told.Close()
+	_ = told.Close()
 	if err != nil {
 		return fmt.Errorf("start supervisor: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { tell.SetReadDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, func() { _ = tell.SetReadDeadline(time.Now()) })
 	defer stop()
 	text, err := io.ReadAll(tell)
 	if ctx.Err() != nil {

@@ -479,7 +479,9 @@ func (u *upRun) interrupted() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if u.foreground {
-		u.stop(ctx)
+		if err := u.stop(ctx); err != nil {
+			say(os.Stderr, "%v", err)
+		}
 		return
 	}
 	report, err := u.client.Status(ctx)

@@ -40,7 +40,7 @@ func run(t *testing.T, arguments ...string) (code int, stderr string) {
 		said <- string(b)
 	}()
 	code = Main(t.Context(), arguments)
-	w.Close()
+	_ = w.Close()
 	return code, <-said
 }
 
@@ -270,7 +270,7 @@ func TestDisplayWritesPlainLinesWhereNothingCanChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	v := newDisplay(f)
 	db := supervise.Status{Name: "sales-db", Kind: supervise.Server, Group: local.Core, State: supervise.Starting, URL: "postgres://127.0.0.1:1"}
 	v.Mesh([]supervise.Status{db})

@@ -46,7 +46,7 @@ func throughFolder(d state.Dir) (path string, done func(), err error) {
 	if err != nil {
 		return "", nil, &fs.PathError{Op: "open", Path: d.Run(), Err: err}
 	}
-	return filepath.Join("/proc/self/fd", strconv.Itoa(fd), socketName), func() { unix.Close(fd) }, nil
+	return filepath.Join("/proc/self/fd", strconv.Itoa(fd), socketName), func() { _ = unix.Close(fd) }, nil
 }
 
 // Listen opens the socket. The caller must hold the supervisor's lock: a
@@ -60,7 +60,7 @@ func Listen(d state.Dir) (net.Listener, error) {
 		done()
 		return nil, fmt.Errorf("listen for commands: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		done()
 		return nil, fmt.Errorf("listen for commands: %w", err)
@@ -197,7 +197,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		return nil, fmt.Errorf("talk to the supervisor: %w", err)
 	}
 	if resp.StatusCode >= 300 {
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		if err != nil {
 			return nil, fmt.Errorf("talk to the supervisor: %w", err)
@@ -212,7 +212,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if out == nil {
 		return nil
 	}
@@ -256,7 +256,7 @@ func (c *Client) Watch(ctx context.Context, see func(Report) bool) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	d := json.NewDecoder(resp.Body)
 	for {
 		var r Report

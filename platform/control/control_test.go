@@ -43,9 +43,9 @@ func serve(t *testing.T, d state.Dir) (ended chan struct{}) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: s.Handler()}
-	go server.Serve(l)
+	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() {
-		server.Close()
+		_ = server.Close()
 		sup.Stop()
 	})
 	return ended

@@ -25,20 +25,20 @@ func Lock(ctx context.Context, name, note string, waiting func(holder string)) (
 		if err == nil {
 			if !sameFile(f, name) {
 				// The holder removed the file, and the whole mesh with it.
-				f.Close()
+				_ = f.Close()
 				return nil, fmt.Errorf("lock %s: the mesh was removed meanwhile; run this again", name)
 			}
 			break
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
 		if !told {
 			told = true
 			holder, err := os.ReadFile(name)
 			if err != nil {
-				f.Close()
+				_ = f.Close()
 				return nil, fmt.Errorf("lock: %w", err)
 			}
 			waiting(string(holder))
@@ -47,19 +47,19 @@ func Lock(ctx context.Context, name, note string, waiting func(holder string)) (
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			f.Close()
+			_ = f.Close()
 			return nil, ctx.Err()
 		}
 	}
 	if err := f.Truncate(0); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	if _, err := f.WriteAt([]byte(note), 0); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	return func() { f.Close() }, nil
+	return func() { _ = f.Close() }, nil
 }
 
 func sameFile(f *os.File, name string) bool {

@@ -21,19 +21,19 @@ func install(from, to string) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }()
 	temp, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+"-*")
 	if err != nil {
 		return false, err
 	}
-	defer os.Remove(temp.Name()) // gone after the rename
+	defer func() { _ = os.Remove(temp.Name()) }() // gone after the rename
 	if _, err := io.Copy(temp, src); err != nil {
-		temp.Close()
+		_ = temp.Close()
 		return false, err
 	}
 	// Others may execute it: the servers' account is one of them.
 	if err := temp.Chmod(0o755); err != nil {
-		temp.Close()
+		_ = temp.Close()
 		return false, err
 	}
 	if err := temp.Close(); err != nil {
@@ -48,7 +48,7 @@ func Sum(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, err

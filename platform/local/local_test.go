@@ -65,7 +65,7 @@ func runTests(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	exe, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		return 0, err
@@ -114,7 +114,7 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
 }
 
@@ -164,7 +164,7 @@ func connect(t *testing.T, m state.Mesh, password string) (*pgx.Conn, error) {
 	cfg.Password = password
 	conn, err := pgx.ConnectConfig(t.Context(), cfg)
 	if err == nil {
-		t.Cleanup(func() { conn.Close(context.Background()) })
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	}
 	return conn, err
 }
@@ -175,7 +175,7 @@ func ask(t *testing.T, m state.Mesh, sql string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer func() { _ = conn.Close(t.Context()) }()
 	var answer string
 	if err := conn.QueryRow(t.Context(), sql).Scan(&answer); err != nil {
 		t.Fatal(err)
@@ -232,9 +232,12 @@ func TestInitServerRemovesWhatAnInterruptedOneLeft(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	defer cmd.Process.Kill()
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // killed, and meant to be
+		close(exited)
+	}()
+	defer func() { _ = cmd.Process.Kill() }()
 	awaitPort(t, m.Port(salesDB.Port))
 	// And another that had not come as far.
 	if err := os.Mkdir(d.Data(salesDB.Name)+workInfix+"2", 0o700); err != nil {
@@ -282,7 +285,7 @@ func TestServerHealsAfterKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A session at work outlives the main process for a moment.
-	go conn.Exec(context.Background(), `SELECT count(*) FROM generate_series(1, 100000000)`)
+	go func() { _, _ = conn.Exec(context.Background(), `SELECT count(*) FROM generate_series(1, 100000000)`) }()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -301,8 +304,8 @@ func TestServerStartsInSpiteOfAStrangersNumberInItsPidFile(t *testing.T) {
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer stranger.Wait()
-	defer stranger.Process.Kill()
+	defer func() { _ = stranger.Wait() }()
+	defer func() { _ = stranger.Process.Kill() }()
 	content := fmt.Sprintf("%d\n%s\n1700000000\n%d\n\n127.0.0.1\n", stranger.Process.Pid, d.Data(salesDB.Name), m.Port(salesDB.Port))
 	if err := os.WriteFile(filepath.Join(d.Data(salesDB.Name), "postmaster.pid"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -315,15 +318,15 @@ func TestAcceptsConnectionsTellsWhatIsNotPostgreSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
-			conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			_ = conn.Close()
 		}
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -420,7 +423,7 @@ func TestInstallCopiesOnlyWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer running.Close()
+	defer func() { _ = running.Close() }()
 	if err := os.WriteFile(filepath.Join(from, "sales-api"), []byte("changed"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func (c *component) run(ctx context.Context) {
 	} else {
 		c.runServer(ctx)
 	}
-	if context.Cause(ctx) == errDetach {
+	if errors.Is(context.Cause(ctx), errDetach) {
 		return
 	}
 	if err := removeRecord(c.sup.dir, c.spec.Name); err != nil {
@@ -360,7 +360,7 @@ func (c *component) probe(ctx context.Context, p *process, wasReady bool) <-chan
 
 // end stops the process, unless the component is only let go.
 func (c *component) end(ctx context.Context, p *process) {
-	if context.Cause(ctx) == errDetach {
+	if errors.Is(context.Cause(ctx), errDetach) {
 		return
 	}
 	c.set(Stopping, nil)
@@ -425,7 +425,7 @@ func logTail(name string, offset int64) []string {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	size := logSize(name)
 	if offset > size {
 		offset = 0 // rotated since

@@ -49,6 +49,12 @@ func readStat(pid int) (procStat, error) {
 // not waited for has a stat too.
 func (s procStat) running() bool { return s.State != 'Z' && s.State != 'X' }
 
+// is tells whether a process of that number runs that began at that time.
+func is(pid int, start uint64) bool {
+	s, err := readStat(pid)
+	return err == nil && s.Start == start && s.running()
+}
+
 // bootID tells one boot of the machine from the next: start times count from
 // the boot, so a record is worth nothing after it.
 func bootID() (string, error) {

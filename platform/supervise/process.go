@@ -83,8 +83,7 @@ func readRecords(dir string) ([]record, error) {
 		if err := json.Unmarshal(b, &r); err != nil {
 			return nil, fmt.Errorf("%s is damaged: %w", e.Name(), err)
 		}
-		s, err := readStat(r.PID)
-		if r.Boot == boot && err == nil && s.Start == r.Start && s.running() {
+		if r.Boot == boot && is(r.PID, r.Start) {
 			live = append(live, r)
 		} else if err := removeRecord(dir, component); err != nil {
 			return nil, err
@@ -127,8 +126,8 @@ func start(s Spec, hash, dir string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	cmd := exec.Command(s.Path, s.Args...)
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(s.Path, s.Args...) //nolint:noctx // it outlives every context, and us
 	cmd.Env = append([]string{marker(s.Name, dir)}, s.Env...)
 	cmd.Dir = s.Dir
 	// The process writes to the file itself, not through us, so that it
@@ -170,8 +169,8 @@ func adopt(pid int, startTime uint64, since time.Time) (p *process, ok bool, err
 	}
 	// Looked at after the descriptor was opened: from here on it cannot come
 	// to mean another process.
-	if s, err := readStat(pid); err != nil || s.Start != startTime || !s.running() {
-		unix.Close(fd)
+	if !is(pid, startTime) {
+		_ = unix.Close(fd)
 		return nil, false, nil
 	}
 	p = &process{pid: pid, since: since, exited: make(chan struct{}), err: errEnded}

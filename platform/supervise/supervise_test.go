@@ -27,7 +27,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	helper = filepath.Join(dir, "helper")
 	if out, err := exec.Command("go", "build", "-o", helper, "./testdata/helper").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build helper: %v\n%s", err, out)
@@ -98,7 +98,7 @@ func (st stage) get(name, path string) Check {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		if resp.StatusCode != http.StatusOK {
 			return errors.New(resp.Status)
 		}
@@ -506,8 +506,8 @@ func (st stage) killedSupervisor(specs []Spec, ready func() bool) {
 	if err := cmd.Start(); err != nil {
 		st.t.Fatal(err)
 	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(30 * time.Second)
@@ -548,8 +548,8 @@ func TestTakesOverWhatAKilledSupervisorLeft(t *testing.T) {
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer stranger.Wait()
-	defer stranger.Process.Kill()
+	defer func() { _ = stranger.Wait() }()
+	defer func() { _ = stranger.Process.Kill() }()
 	boot, err := bootID()
 	if err != nil {
 		t.Fatal(err)

@@ -262,7 +262,7 @@ func (s *Supervisor) end(ending []*component, cause error) {
 	var all sync.WaitGroup
 	for _, c := range ending {
 		all.Go(func() {
-			if cause == errStop {
+			if errors.Is(cause, errStop) {
 				for _, d := range ending {
 					if s.needs(d, c.spec.Name, map[string]bool{}) {
 						<-d.done
@@ -384,13 +384,13 @@ func rotateLog(name string) error {
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	to, err := os.OpenFile(name+".1", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(to, from); err != nil {
-		to.Close()
+		_ = to.Close()
 		return err
 	}
 	if err := to.Close(); err != nil {
