@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ func lockMesh(ctx context.Context, d state.Dir, what string, log io.Writer) (unl
 	}
 	note := fmt.Sprintf("%s (process %d)", what, os.Getpid())
 	unlock, err = control.Lock(ctx, meshLock(d), note, func(holder string) {
-		say(log, "Another %s is at work on this mesh; waiting for it.", holder)
+		// Empty when it has only just begun.
+		say(log, "Another %s is at work on this mesh; waiting for it.", cmp.Or(holder, "command"))
 	})
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, &control.PermissionError{Dir: d}
@@ -178,13 +180,8 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 			return fmt.Errorf("remove state: %w", err)
 		}
 	}
-	if err := removeEmpty(string(d)); err != nil {
+	if err := removeFolders(d); err != nil {
 		return err
-	}
-	if strings.HasPrefix(string(d), state.RootParent+"/") {
-		if err := removeEmpty(state.RootParent); err != nil {
-			return err
-		}
 	}
 	if os.Getenv(state.HomeVariable) != "" {
 		return nil
@@ -197,6 +194,30 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 		if err := os.Remove(at); err != nil {
 			return fmt.Errorf("remove state: %w", err)
 		}
+	}
+	return nil
+}
+
+// forgetEmpty removes a state folder in which nothing has begun.
+func forgetEmpty(d state.Dir) error {
+	entries, err := os.ReadDir(string(d))
+	if err != nil || len(entries) != 1 || d.Exists() {
+		return err
+	}
+	if err := os.Remove(meshLock(d)); err != nil {
+		return err
+	}
+	return removeFolders(d)
+}
+
+// removeFolders removes the state folder, and the one that holds those of
+// root's meshes, unless something is in them.
+func removeFolders(d state.Dir) error {
+	if err := removeEmpty(string(d)); err != nil {
+		return err
+	}
+	if strings.HasPrefix(string(d), state.RootParent+"/") {
+		return removeEmpty(state.RootParent)
 	}
 	return nil
 }

@@ -185,20 +185,21 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 	if u.mesh, err = o.decide(c, u.dir); err != nil {
 		return err
 	}
-	if err := u.findRunning(ctx); err != nil {
-		return err
-	}
-	if err := u.preflight(ctx, cache); err != nil {
-		return err
-	}
 	unlock, err := lockMesh(ctx, u.dir, "meesh up", os.Stderr)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	// Whoever held the lock may have decided, or removed the mesh.
+	// Whoever held the lock may have decided anew.
 	if u.mesh, err = o.decide(c, u.dir); err != nil {
 		return err
+	}
+	if err := u.findRunning(ctx); err != nil {
+		return err
+	}
+	// Under the lock: two that try the same ports would find each other.
+	if err := u.preflight(ctx, cache); err != nil {
+		return errors.Join(err, forgetEmpty(u.dir))
 	}
 	a, err := account.Current(ctx, string(u.dir))
 	if err != nil {
