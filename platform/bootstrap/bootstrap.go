@@ -256,6 +256,84 @@ func (r *run) schema(ctx context.Context, d Database) error {
 	for _, role := range d.Connect {
 		statements = append(statements, `GRANT USAGE ON SCHEMA public TO `+pgx.Identifier{role}.Sanitize())
 	}
+	if err := inTransaction(ctx, conn, statements...); err != nil {
+		return err
+	}
+	for _, s := range d.Schemas {
+		if err := r.furtherSchema(ctx, conn, d.Name, s); err != nil {
+			return fmt.Errorf("schema %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// furtherSchema makes a schema that belongs to one role, and sets who may use
+// it and who may read what the role makes in it from now on.
+func (r *run) furtherSchema(ctx context.Context, conn *pgx.Conn, database string, s Schema) error {
+	name, owner := pgx.Identifier{s.Name}.Sanitize(), pgx.Identifier{s.Owner}.Sanitize()
+	var statements []string
+	var has string
+	err := conn.QueryRow(ctx, `SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = $1`, s.Name).Scan(&has)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		statements = append(statements, `CREATE SCHEMA `+name+` AUTHORIZATION `+owner)
+		r.changed("database %s: schema %s made", database, s.Name)
+	case err != nil:
+		return err
+	case has != s.Owner:
+		statements = append(statements, `ALTER SCHEMA `+name+` OWNER TO `+owner)
+		r.changed("database %s: schema %s given to %s", database, s.Name, s.Owner)
+	}
+	// Who may use it, and who reads new tables, the owner left out.
+	const query = `
+		SELECT 'USAGE', coalesce(pg_get_userbyid(nullif(a.grantee, 0)), 'public')
+		FROM pg_namespace n, aclexplode(n.nspacl) a
+		WHERE n.nspname = $1 AND a.grantee <> n.nspowner
+		UNION
+		SELECT 'SELECT', coalesce(pg_get_userbyid(nullif(a.grantee, 0)), 'public')
+		FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+		WHERE n.nspname = $1 AND d.defaclobjtype = 'r' AND pg_get_userbyid(d.defaclrole) = $2 AND a.grantee <> d.defaclrole`
+	rows, err := conn.Query(ctx, query, s.Name, s.Owner)
+	if err != nil {
+		return err
+	}
+	type right struct{ what, role string }
+	have := map[right]bool{}
+	var got right
+	if _, err := pgx.ForEachRow(rows, []any{&got.what, &got.role}, func() error {
+		have[got] = true
+		return nil
+	}); err != nil {
+		return err
+	}
+	want := map[right]bool{}
+	for _, role := range s.Readers {
+		want[right{"USAGE", role}] = true
+	}
+	for _, role := range s.TableReaders {
+		want[right{"SELECT", role}] = true
+	}
+	tables := `ALTER DEFAULT PRIVILEGES FOR ROLE ` + owner + ` IN SCHEMA ` + name
+	grant := map[string]string{"USAGE": `GRANT USAGE ON SCHEMA ` + name, "SELECT": tables + ` GRANT SELECT ON TABLES`}
+	revoke := map[string]string{"USAGE": `REVOKE ALL ON SCHEMA ` + name, "SELECT": tables + ` REVOKE ALL ON TABLES`}
+	byName := func(a, b right) int { return strings.Compare(a.what+a.role, b.what+b.role) }
+	for _, x := range slices.SortedFunc(maps.Keys(have), byName) {
+		if want[x] {
+			continue
+		}
+		role := "PUBLIC"
+		if x.role != "public" {
+			role = pgx.Identifier{x.role}.Sanitize()
+		}
+		statements = append(statements, revoke[x.what]+` FROM `+role)
+		r.changed("database %s, schema %s: no %s for %s", database, s.Name, x.what, x.role)
+	}
+	for _, x := range slices.SortedFunc(maps.Keys(want), byName) {
+		if !have[x] {
+			statements = append(statements, grant[x.what]+` TO `+pgx.Identifier{x.role}.Sanitize())
+			r.changed("database %s, schema %s: %s for %s", database, s.Name, x.what, x.role)
+		}
+	}
 	return inTransaction(ctx, conn, statements...)
 }
 

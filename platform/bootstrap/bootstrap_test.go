@@ -55,6 +55,11 @@ func (s *testServer) plan(server string) Plan {
 		for j := range d.Connect {
 			d.Connect[j] = s.prefix + d.Connect[j]
 		}
+		for j := range d.Schemas {
+			schema := &d.Schemas[j]
+			schema.Owner = s.prefix + schema.Owner
+			schema.Readers, schema.TableReaders = s.prefixed(schema.Readers), s.prefixed(schema.TableReaders)
+		}
 	}
 	plan.Closed = nil // databases of everybody
 	for i := range plan.Foreign {
@@ -78,6 +83,14 @@ func (s *testServer) plan(server string) Plan {
 		}
 	})
 	return plan
+}
+
+func (s *testServer) prefixed(roles []string) []string {
+	var all []string
+	for _, r := range roles {
+		all = append(all, s.prefix+r)
+	}
+	return all
 }
 
 func (s *testServer) config() Config {
@@ -379,5 +392,64 @@ func TestRunUnreachable(t *testing.T) {
 	cfg := Config{DSN: "postgres://postgres:x@127.0.0.1:1/postgres?sslmode=disable"}
 	if _, err := Run(context.Background(), Plan{}, cfg); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v, want connection refused", err)
+	}
+}
+
+// Marts are built beside the published ones and moved; readers see what is
+// published and nothing else, whoever made it and when.
+func TestMartsAreReadWhenPublished(t *testing.T) {
+	s := newTestServer(t)
+	plan := s.plan("platform-db")
+	plan.Foreign = nil
+	s.run(plan, s.config())
+	trino := s.connect("trino_analytics", "sales_analytics")
+	for _, sql := range []string{
+		`CREATE TABLE staging.stg_leads (email text)`,
+		`CREATE TABLE marts_next.mart (n int)`,
+		`CREATE TABLE ops.queries (n int)`,
+		`CREATE TABLE marts.old (n int)`,
+		`ALTER TABLE marts.old SET SCHEMA marts_old`,
+	} {
+		s.exec(trino, sql)
+	}
+	check := func(when string, want map[string]string) {
+		t.Helper()
+		for query, outcome := range want {
+			role, table, _ := strings.Cut(query, " ")
+			_, err := s.connect(role, "sales_analytics").Exec(context.Background(), `SELECT * FROM `+table)
+			if got := code(err); got != outcome {
+				t.Errorf("%s, %s: %q (%v), want %q", when, query, got, err, outcome)
+			}
+		}
+	}
+	const denied = "42501"
+	check("before", map[string]string{
+		"grafana_ro staging.stg_leads": denied, "notebook_ro staging.stg_leads": denied,
+		"grafana_ro marts_next.mart": denied, "grafana_ro marts_old.old": denied,
+		"grafana_ro ops.queries": "", "notebook_ro ops.queries": denied,
+	})
+	s.exec(trino, `ALTER TABLE marts_next.mart SET SCHEMA marts`)
+	check("published", map[string]string{
+		"grafana_ro marts.mart": "", "notebook_ro marts.mart": "", "grafana_ro staging.stg_leads": denied,
+	})
+	// Rights that somebody gave go at the next start.
+	s.exec(trino, `GRANT USAGE ON SCHEMA staging TO `+s.prefix+`grafana_ro`)
+	s.exec(trino, `ALTER DEFAULT PRIVILEGES IN SCHEMA staging GRANT SELECT ON TABLES TO PUBLIC`)
+	changes := s.run(plan, s.config())
+	if len(changes) != 2 {
+		t.Errorf("changes: %q", changes)
+	}
+	s.exec(trino, `CREATE TABLE staging.more (email text)`)
+	check("set back", map[string]string{"grafana_ro staging.more": denied})
+	if _, err := s.connect("trino_analytics", "sales_analytics").Exec(t.Context(), `CREATE TABLE public.x (n int)`); code(err) != denied {
+		t.Errorf("Trino may write public: %v", err)
+	}
+	for _, role := range []string{"grafana_ro", "trino_analytics", "notebook_ro"} {
+		if conn, err := pgx.Connect(t.Context(), s.dsn(role, "hive_metastore")); code(err) != denied {
+			t.Errorf("%s connects to the metastore's database: %v", role, err)
+			if err == nil {
+				_ = conn.Close(t.Context())
+			}
+		}
 	}
 }

@@ -31,6 +31,15 @@ type Database struct {
 	Name    string
 	Owner   string
 	Connect []string
+	Schemas []Schema // beside public
+}
+
+// A Schema belongs to one role, whose new tables in it some others may read.
+type Schema struct {
+	Name         string
+	Owner        string
+	Readers      []string // may use the schema
+	TableReaders []string // may read every table that the owner makes in it
 }
 
 // A Foreign is another server of the mesh that a role of this one reads
@@ -84,6 +93,9 @@ func PlanFor(server topology.Server) Plan {
 			database.Connect = append(database.Connect, d.App)
 		}
 		database.Connect = append(database.Connect, d.Readers()...)
+		for _, s := range d.Schemas {
+			database.Schemas = append(database.Schemas, Schema{s.Name, d.App, s.Readers, s.TableReaders})
+		}
 		plan.Databases = append(plan.Databases, database)
 	}
 	if slices.ContainsFunc(server.Databases, func(d topology.Database) bool { return d.Name == topology.DatabaseVerify }) {

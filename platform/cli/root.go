@@ -45,6 +45,8 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newSuperviseCommand(),
 		newInitServerCommand(),
 		newBootstrapCommand(),
+		newObjectStoreKeysCommand(),
+		newMetastoreSchemaCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/preflight"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
@@ -69,6 +71,7 @@ func (o *seedOptions) apply(c *cobra.Command, m *state.Mesh, fresh bool) error {
 type upOptions struct {
 	seedOptions
 	profile    string
+	workers    int
 	portOffset int
 	foreground bool
 }
@@ -90,21 +93,21 @@ After an interruption, up continues where it was.`,
 
 func (o *upOptions) flags(c *cobra.Command) {
 	o.seedOptions.flags(c)
-	c.Flags().StringVar(&o.profile, "profile", "core", "what to run: core")
+	c.Flags().StringVar(&o.profile, "profile", state.ProfileFull, "what to run: core, or full with the data lake; a mesh keeps its profile")
+	c.Flags().IntVar(&o.workers, "trino-workers", 0, fmt.Sprintf("nodes of Trino beside the coordinator, 1 GB each: 0 to %d; a mesh keeps its number", topology.MaxTrinoWorkers))
 	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
 	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
 }
 
 // check refuses what cannot work whatever the mesh is like.
 func (o *upOptions) check(c *cobra.Command) error {
-	switch o.profile {
-	case "core":
-	case "full":
-		return usageError(c, errors.New("--profile full: comes with the data lake, which is not built yet; use core"))
-	default:
-		return usageError(c, fmt.Errorf("--profile %q: there is only core", o.profile))
+	if o.profile != state.ProfileCore && o.profile != state.ProfileFull {
+		return usageError(c, fmt.Errorf("--profile %q: choose %s or %s", o.profile, state.ProfileCore, state.ProfileFull))
 	}
-	for port := range local.Ports(state.Mesh{PortOffset: o.portOffset}) {
+	if o.workers < 0 || o.workers > topology.MaxTrinoWorkers {
+		return usageError(c, fmt.Errorf("--trino-workers %d: choose 0 to %d", o.workers, topology.MaxTrinoWorkers))
+	}
+	for port := range local.Ports(state.Mesh{PortOffset: o.portOffset, Profile: o.profile, TrinoWorkers: o.workers}) {
 		if port < 1024 || port > 65535 {
 			return usageError(c, fmt.Errorf("--port-offset %d: moves a port to %d, which is not between 1024 and 65535", o.portOffset, port))
 		}
@@ -120,7 +123,17 @@ func (o *upOptions) decide(c *cobra.Command, d state.Dir) (state.Mesh, error) {
 		return m, err
 	}
 	before := m
-	m.Profile = o.profile
+	if fresh || c.Flags().Changed("profile") {
+		m.Profile = o.profile
+	}
+	if c.Flags().Changed("trino-workers") {
+		m.TrinoWorkers = o.workers
+	}
+	if m.Lake() {
+		if err := decideObjectStore(c, &m); err != nil {
+			return m, err
+		}
+	}
 	if fresh || c.Flags().Changed("port-offset") {
 		m.PortOffset = o.portOffset
 	}
@@ -133,6 +146,23 @@ func (o *upOptions) decide(c *cobra.Command, d state.Dir) (state.Mesh, error) {
 	}
 	return m, usageError(c, fmt.Errorf("the mesh holds data of scale %s, seed %d, as of %s; to replace all of it: %s seed --force %s",
 		before.Scale, before.Seed, before.AsOf, self(), seedFlags(m)))
+}
+
+// decideObjectStore says which object store a new lake gets.
+func decideObjectStore(c *cobra.Command, m *state.Mesh) error {
+	value, given := os.LookupEnv(objectstore.Variable)
+	kind, err := objectstore.ParseKind(value)
+	if err != nil {
+		return usageError(c, err)
+	}
+	switch {
+	case m.ObjectStore == "":
+		m.ObjectStore = string(kind)
+	case given && value != "" && m.ObjectStore != string(kind):
+		return usageError(c, fmt.Errorf("%s=%s: the lake of this mesh is kept by %s, and one cannot read what the other wrote; "+
+			"remove the mesh first: %s down --volumes", objectstore.Variable, value, m.ObjectStore, self()))
+	}
+	return nil
 }
 
 func seedFlags(m state.Mesh) string { return strings.Join(local.SeedArgs(m), " ") }
@@ -172,6 +202,7 @@ type upRun struct {
 	foreground bool
 	order      control.Order
 	running    map[string]bool // components with a process, before
+	pending    []part          // to be fetched while the core starts
 }
 
 func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
@@ -226,11 +257,8 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 	if u.mesh.Tools.PostgreSQL, err = fetch.PostgreSQL(ctx, cache, u.view.Fetch); err != nil {
 		return &exitError{exitUnreachable, err}
 	}
-	// What is in the cache already can start with the rest.
-	if len(fetch.Missing(cache)) == 0 {
-		if err := u.fetchTrino(ctx, cache); err != nil {
-			return err
-		}
+	if err := u.useCache(ctx, cache); err != nil {
+		return err
 	}
 	if err := state.Save(u.dir, u.mesh); err != nil {
 		return err
@@ -292,13 +320,63 @@ func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]
 	return in
 }
 
-// fetchTrino fetches what Trino needs.
-func (u *upRun) fetchTrino(ctx context.Context, cache string) error {
-	tree, err := fetch.All(ctx, cache, u.view.Fetch)
-	if err != nil {
-		return &exitError{exitUnreachable, err}
+// A part of the mesh is what is fetched together and started without the rest.
+type part struct {
+	name    string
+	missing bool // from the cache
+	// fetch returns where the programs lie, to be noted by the caller: parts
+	// are fetched side by side.
+	fetch func(context.Context) (note func(*state.Tools), err error)
+}
+
+// parts lists what is fetched beside PostgreSQL.
+func (u *upRun) parts(cache string) []part {
+	parts := []part{{
+		name:    "Trino",
+		missing: len(fetch.Missing(cache)) > 0,
+		fetch: func(ctx context.Context) (func(*state.Tools), error) {
+			tree, err := fetch.All(ctx, cache, u.view.Fetch)
+			return func(t *state.Tools) { t.PostgreSQL, t.Java, t.Trino = tree.PostgreSQL, tree.Java, tree.Trino }, err
+		},
+	}}
+	if !u.mesh.Lake() {
+		return parts
 	}
-	u.mesh.Tools = state.Tools{PostgreSQL: tree.PostgreSQL, Java: tree.Java, Trino: tree.Trino}
+	store := fetch.Store(u.mesh.ObjectStore)
+	return append(parts, part{
+		name:    "the data lake",
+		missing: len(fetch.MissingLake(cache, store)) > 0,
+		fetch: func(ctx context.Context) (func(*state.Tools), error) {
+			tree, err := fetch.Lake(ctx, cache, store, u.view.Fetch)
+			return func(t *state.Tools) {
+				t.ObjectStore, t.Metastore, t.MetastoreLibraries, t.MetastoreJava = tree.ObjectStore, tree.Metastore, tree.Libraries, tree.Java
+			}, err
+		},
+	})
+}
+
+// useCache notes where the programs lie that are in the cache; they can start
+// with the rest. The others are fetched later, and until then held.
+func (u *upRun) useCache(ctx context.Context, cache string) error {
+	for _, p := range u.parts(cache) {
+		if p.missing {
+			u.pending = append(u.pending, p)
+			continue
+		}
+		note, err := p.fetch(ctx)
+		if err != nil {
+			return &exitError{exitUnreachable, err}
+		}
+		note(&u.mesh.Tools)
+	}
+	for _, p := range u.pending {
+		switch p.name {
+		case "Trino":
+			u.mesh.Tools.Java, u.mesh.Tools.Trino = "", ""
+		default:
+			u.mesh.Tools.ObjectStore, u.mesh.Tools.Metastore = "", ""
+		}
+	}
 	return nil
 }
 
@@ -329,18 +407,21 @@ func (u *upRun) supervisor(ctx context.Context, a account.Account) error {
 
 // start brings the components in line and waits until all are ready.
 func (u *upRun) start(ctx context.Context, cache string) error {
-	fetched := make(chan error, 1)
-	if u.mesh.Tools.Trino == "" {
-		fetchCtx, cancel := context.WithCancel(ctx)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			fetched <- u.fetchTrino(fetchCtx, cache)
-		}()
-		// If the core fails, the download ends orderly.
-		defer func() { cancel(); <-done }()
-	} else {
-		close(fetched)
+	type result struct {
+		part part
+		note func(*state.Tools)
+		err  error
+	}
+	fetched := make(chan result, len(u.pending))
+	fetchCtx, cancel := context.WithCancel(ctx)
+	var fetching sync.WaitGroup
+	// If the core fails, the downloads end orderly.
+	defer func() { cancel(); fetching.Wait() }()
+	for _, p := range u.pending {
+		fetching.Go(func() {
+			note, err := p.fetch(fetchCtx)
+			fetched <- result{p, note, err}
+		})
 	}
 	changes, err := u.client.Reconcile(ctx, u.order)
 	if err != nil {
@@ -353,27 +434,35 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 		return err
 	}
 	u.view.Line("Core ready in %s.", u.elapsed())
-	select {
-	case err, downloaded := <-fetched:
-		if err != nil {
-			u.view.Line("The core runs; Trino could not be fetched. Try again with: %s up", self())
+	for range u.pending {
+		var r result
+		select {
+		case r = <-fetched:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if r.err != nil {
+			u.view.Line("The core runs; %s could not be fetched. Try again with: %s up", r.part.name, self())
+			return &exitError{exitUnreachable, r.err}
+		}
+		r.note(&u.mesh.Tools)
+		if err := state.Save(u.dir, u.mesh); err != nil {
 			return err
 		}
-		if downloaded {
-			if err := state.Save(u.dir, u.mesh); err != nil {
-				return err
-			}
-			if _, err := u.client.Reconcile(ctx, u.order); err != nil {
-				return err
-			}
+		if _, err := u.client.Reconcile(ctx, u.order); err != nil {
+			return err
 		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	if err := u.await(ctx, local.Trino); err != nil {
 		return err
 	}
 	u.view.Line("Trino ready in %s.", u.elapsed())
+	if u.mesh.Lake() {
+		if err := u.await(ctx, local.Lake); err != nil {
+			return err
+		}
+		u.view.Line("Data lake ready in %s.", u.elapsed())
+	}
 	return u.summary(ctx)
 }
 
@@ -471,6 +560,11 @@ func urlTable(out io.Writer, m state.Mesh) error {
 		say(w, "  PostgreSQL %s\tlocalhost:%d  %s", s.Name, m.Port(s.Port), strings.Join(names, ", "))
 	}
 	say(w, "  Trino\thttps://localhost:%d", m.Port(topology.PortTrino))
+	if m.Lake() {
+		say(w, "  Object store\thttp://localhost:%d  buckets %s, %s; page http://localhost:%d",
+			m.Port(topology.PortObjectStore), objectstore.Lake, objectstore.Backups, m.Port(topology.PortObjectStoreConsole))
+		say(w, "  Hive metastore\tthrift://localhost:%d", m.Port(topology.PortHiveMetastore))
+	}
 	return w.Flush()
 }
 

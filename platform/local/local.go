@@ -23,10 +23,12 @@ import (
 	"github.com/datameesh/datameesh/platform/trino"
 )
 
-// Groups of components. The core is ready before Trino is.
+// Groups of components. The core is ready before Trino is; the data lake needs
+// neither Trino nor the domains.
 const (
 	Core  = "core"
 	Trino = "trino"
+	Lake  = "lake"
 )
 
 // Programs that the mesh runs; "meesh up" copies them from beside itself into
@@ -96,8 +98,20 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 			return nil, err
 		}
 	}
+	if m.Lake() {
+		lake, err := mm.lake()
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, lake...)
+	}
 	if err := add(mm.trino(warmUp)); err != nil {
 		return nil, err
+	}
+	for n := range m.TrinoWorkers {
+		if err := add(mm.worker(n + 1)); err != nil {
+			return nil, err
+		}
 	}
 	return specs, nil
 }
@@ -346,6 +360,15 @@ func Ports(m state.Mesh) map[int]string {
 	}
 	for _, s := range topology.Servers {
 		ports[m.Port(s.Port)] = s.Name
+	}
+	if m.Lake() {
+		for _, p := range []int{topology.PortObjectStore, topology.PortObjectStoreConsole, topology.PortObjectStoreAdmin} {
+			ports[m.Port(p)] = objectStore
+		}
+		ports[m.Port(topology.PortHiveMetastore)] = metastore
+	}
+	for n := range m.TrinoWorkers {
+		ports[trino.WorkerPort(m, n+1)] = "trino-" + trino.WorkerID(n+1)
 	}
 	for _, d := range Domains {
 		ports[m.Port(d.Port)] = d.Service

@@ -11,6 +11,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // A Kind is the program that serves the objects.
@@ -46,7 +48,7 @@ const (
 )
 
 // Root is the access key that may do everything; it makes buckets and keys.
-const Root = "meesh"
+const Root = topology.StoreRoot
 
 // An Endpoint is where an object store is and how root logs in to it.
 type Endpoint struct {

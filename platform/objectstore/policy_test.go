@@ -25,12 +25,12 @@ func TestGrantsAreForPeople(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range topology.People {
+	for _, p := range slices.Concat(topology.People, topology.StoreUsers) {
 		if !slices.Contains(names, p.Name) {
 			t.Errorf("%s has no key", p.Name)
 		}
 	}
-	if len(names) != len(topology.People)+2 || owners != 1 {
+	if len(names) != len(topology.People)+len(topology.StoreUsers) || owners != 1 {
 		t.Errorf("keys of %v with %d owners", names, owners)
 	}
 }

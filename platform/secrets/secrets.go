@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/datameesh/datameesh/platform/topology"
@@ -27,13 +28,14 @@ const (
 	KindService  Kind = "service user"
 	KindAPIKey   Kind = "API key"
 	KindDatabase Kind = "database role"
+	KindStore    Kind = "object store key"
 	KindInternal Kind = "internal"
 )
 
 // A Secret is one password or key: what it is, not its value.
 type Secret struct {
 	Kind Kind
-	Name string // "mike", "sales-reader", "sales-db/sales_owner"
+	Name string // "mike", "sales-reader", "sales-db/sales_owner", "s3/alex"
 	For  string // what it is for, one phrase
 }
 
@@ -46,12 +48,17 @@ func (s Secret) file() string {
 		return filepath.Join("keys", s.Name)
 	case KindDatabase:
 		return filepath.Join("databases", filepath.FromSlash(s.Name))
+	case KindStore:
+		return filepath.FromSlash(s.Name)
 	default:
 		return filepath.Join("internal", s.Name)
 	}
 }
 
 const trinoSharedSecret = "trino-shared-secret"
+
+// storeName is the name of the secret of an object store key.
+func storeName(access string) string { return "s3/" + access }
 
 // ErrNone tells that a folder holds no secrets: the mesh was never started.
 var ErrNone = errors.New("the mesh has no secrets yet; start it with: meesh up")
@@ -145,6 +152,10 @@ func wanted() []Secret {
 			all = append(all, Secret{KindDatabase, server.Name + "/" + r.Name, r.Does})
 		}
 	}
+	for _, p := range slices.Concat(topology.People, topology.StoreUsers) {
+		all = append(all, Secret{KindStore, storeName(p.Name), "secret key of the access key " + p.Name + ", " + p.Does})
+	}
+	all = append(all, Secret{KindStore, storeName(topology.StoreRoot), "secret key of the access key " + topology.StoreRoot + ", makes buckets and keys"})
 	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"})
 }
 
@@ -192,6 +203,11 @@ func (s *Store) APIKey(name string) (string, error) {
 // Role returns the password of a role on a PostgreSQL server of the topology.
 func (s *Store) Role(server, role string) (string, error) {
 	return s.read(Secret{Kind: KindDatabase, Name: server + "/" + role}.file())
+}
+
+// StoreKey returns the secret key of an access key of the object store.
+func (s *Store) StoreKey(access string) (string, error) {
+	return s.read(Secret{Kind: KindStore, Name: storeName(access)}.file())
 }
 
 // TrinoSharedSecret returns what the nodes of Trino show each other.

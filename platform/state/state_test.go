@@ -100,7 +100,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if _, err := Load(d); !errors.Is(err, ErrNoMesh) || d.Exists() {
 		t.Errorf("nothing there: %v", err)
 	}
-	want := Mesh{PortOffset: 7, Profile: "core", AsOf: "2026-01-31", Scale: "demo", Seed: 42, Tools: Tools{"/p", "/j", "/t"}}
+	want := Mesh{PortOffset: 7, Profile: "core", AsOf: "2026-01-31", Scale: "demo", Seed: 42, ObjectStore: "minio", TrinoWorkers: 2, Tools: Tools{PostgreSQL: "/p", Java: "/j", Trino: "/t", Metastore: "/m"}}
 	for range 2 {
 		if err := Save(d, want); err != nil {
 			t.Fatal(err)

@@ -363,8 +363,29 @@ func (c *component) end(ctx context.Context, p *process) {
 	if errors.Is(context.Cause(ctx), errDetach) {
 		return
 	}
+	c.sup.mu.Lock()
+	ready := c.status.Ready
+	c.sup.mu.Unlock()
 	c.set(Stopping, nil)
+	if c.spec.Drain != nil && ready {
+		c.drain(ctx, p)
+	}
 	p.stop(c.spec.stopSignal(), c.spec.stopGrace())
+}
+
+// drain waits for the server to end by itself after it was asked to.
+func (c *component) drain(ctx context.Context, p *process) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.spec.DrainGrace)
+	defer cancel()
+	if err := c.spec.Drain(ctx); err != nil {
+		c.sup.log.Warn("drain", "name", c.spec.Name, "error", err)
+		return
+	}
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		c.sup.log.Warn("drain", "name", c.spec.Name, "error", "it has not ended in time")
+	}
 }
 
 // fail notes what went wrong; false when ctx has ended and nothing did.

@@ -58,10 +58,15 @@ type Spec struct {
 	// one that waits for its database is alive. Nil means the same as Ready.
 	Alive Check
 
-	StartTimeout time.Duration  // until Ready; 0 means a minute
-	ProbeTimeout time.Duration  // of one call of Ready or Alive; 0 means the supervisor's
-	StopSignal   syscall.Signal // 0 means SIGTERM
-	StopGrace    time.Duration  // from StopSignal to SIGKILL; 0 means 10 s
+	StartTimeout time.Duration // until Ready; 0 means a minute
+	ProbeTimeout time.Duration // of one call of Ready or Alive; 0 means the supervisor's
+	// Drain asks a ready server to finish what it does and to end by itself;
+	// nil for one that does so at StopSignal. It gets that signal when Drain
+	// fails, or when it has not ended after DrainGrace.
+	Drain      Check
+	DrainGrace time.Duration
+	StopSignal syscall.Signal // 0 means SIGTERM
+	StopGrace  time.Duration  // from StopSignal to SIGKILL; 0 means 10 s
 }
 
 func (s Spec) startTimeout() time.Duration {

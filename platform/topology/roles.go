@@ -20,13 +20,12 @@ type Role struct {
 	Does string
 }
 
-// DatabaseVerify is the database of the path that checks Trino's answers; no
-// reader but its owner may connect to it.
+// DatabaseVerify is the database of the path that checks Trino's answers.
 const DatabaseVerify = "verify"
 
 // Readers are the read-only roles that may connect to the database.
 func (d Database) Readers() []string {
-	if d.Name == DatabaseVerify {
+	if d.Private {
 		return nil
 	}
 	readers := []string{RoleGrafana, RoleNotebook}
@@ -53,7 +52,11 @@ func (s Server) Roles() []Role {
 		add(d.Owner, KindOwner, does)
 	}
 	for _, d := range s.Databases {
-		add(d.App, KindApp, "the service on "+d.Name)
+		does := "the service on " + d.Name
+		if d.App == RoleAnalytics {
+			does = "Trino's catalog " + d.Name
+		}
+		add(d.App, KindApp, does)
 	}
 	for _, d := range s.Databases {
 		for _, r := range d.Readers() {

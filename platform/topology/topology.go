@@ -20,12 +20,18 @@ const (
 
 	PortTrino         = 30808 // https, for people and programs
 	PortTrinoInternal = 30880 // http, between Trino's own nodes
+	PortTrinoWorker   = 30881 // of the first worker; each has the next
+
+	PortObjectStore        = 30900 // S3
+	PortObjectStoreConsole = 30901
+	PortHiveMetastore      = 30983
 
 	// Admin ports serve /metrics and nothing else; they are not for people.
 	PortSalesAPIAdmin           = 30681
 	PortMarketingIngestAdmin    = 30683
 	PortSalesAPILoggerAdmin     = 30684
 	PortMarketingAPILoggerAdmin = 30685
+	PortObjectStoreAdmin        = 30690 // makes keys; only versitygw has it apart
 )
 
 // A Database is one logical database on one of the mesh's PostgreSQL servers.
@@ -35,7 +41,25 @@ type Database struct {
 	App   string // role of the service; empty where no service writes
 	// Catalog is the Trino catalog that reads the database; empty for none.
 	Catalog string
+	// Private keeps the readers out; only its owner may connect.
+	Private bool
+	// Schemas beside public, owned by App.
+	Schemas []Schema
 }
+
+// A Schema of a database, which its owner fills.
+type Schema struct {
+	Name string
+	// Readers may use the schema.
+	Readers []string
+	// TableReaders may read every table made in the schema, also after it was
+	// moved to another one: rights travel with a table.
+	TableReaders []string
+}
+
+// MaxTrinoWorkers limits the workers on one machine: the ports after theirs
+// belong to others.
+const MaxTrinoWorkers = 4
 
 // A Server is one PostgreSQL server with its databases.
 type Server struct {
@@ -58,10 +82,20 @@ var Servers = []Server{
 		{Name: "marketing_api", Owner: "apimetrics_owner", App: "apimetrics_app", Catalog: "marketing_api"},
 	}},
 	{Name: "platform-db", Port: PortPlatformDB, Databases: []Database{
-		{Name: "sales_analytics", Owner: "analytics_owner"},
+		// What dbt makes of the domains' data. Trino writes it as App.
+		{Name: "sales_analytics", Owner: "analytics_owner", App: RoleAnalytics, Schemas: []Schema{
+			{Name: "staging"}, // holds personal columns: nobody reads it
+			{Name: "marts", Readers: []string{RoleGrafana, RoleNotebook}, TableReaders: []string{RoleGrafana, RoleNotebook}},
+			// Marts are built and tested here, then moved to marts, and what was
+			// there to marts_old.
+			{Name: "marts_next", TableReaders: []string{RoleGrafana, RoleNotebook}},
+			{Name: "marts_old"},
+			{Name: "ops", Readers: []string{RoleGrafana}, TableReaders: []string{RoleGrafana}},
+		}},
+		{Name: "hive_metastore", Owner: "hive_owner", Private: true},
 		// verify reads the domains through postgres_fdw: the path that checks
 		// Trino's answers without using Trino.
-		{Name: "verify", Owner: "verify"},
+		{Name: "verify", Owner: "verify", Private: true},
 	}},
 }
 
@@ -72,6 +106,10 @@ const (
 	RoleGrafana  = "grafana_ro"
 	RoleNotebook = "notebook_ro"
 )
+
+// RoleAnalytics is the role that Trino's catalog sales_analytics works as; it
+// owns the schemas there.
+const RoleAnalytics = "trino_analytics"
 
 // Superuser is the role that only the bootstrap uses.
 const Superuser = "postgres"
@@ -99,6 +137,16 @@ var ServiceUsers = []Person{
 	{"collector", "services_ro", "platform figures"},
 	{"verify", "services_ro", "readiness and demo checks"},
 }
+
+// StoreUsers have a key of the object store beside the people: programs that
+// keep tables in it.
+var StoreUsers = []Person{
+	{"trino", "", "tables of the catalogs hive and lake"},
+	{"hive", "", "folders of those tables"},
+}
+
+// StoreRoot is the key that makes buckets and keys of the object store.
+const StoreRoot = "meesh"
 
 // An APIKey is a named bearer key of the HTTP services.
 type APIKey struct {

@@ -11,19 +11,23 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-//go:embed etc
+//go:embed etc worker
 var files embed.FS
 
 const loopback = "127.0.0.1"
+
+var errNotFetched = errors.New("its server or its Java has not been fetched yet")
 
 // A Command starts a node of Trino in the foreground; the process it starts
 // becomes the server. The environment holds passwords.
@@ -46,7 +50,7 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		}
 	}()
 	if m.Tools.Trino == "" || m.Tools.Java == "" {
-		return Command{}, errors.New("its server or its Java has not been fetched yet")
+		return Command{}, errNotFetched
 	}
 	var (
 		etc       = filepath.Join(d.Trino(), "etc")
@@ -55,7 +59,7 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		groups    = filepath.Join(d.Trino(), "groups.txt")
 		keystore  = KeystoreFile(d)
 	)
-	version, err := WriteFiles(etc)
+	version, err := WriteFiles(etc, m.Lake())
 	if err != nil {
 		return Command{}, err
 	}
@@ -68,6 +72,21 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if _, err := s.WriteServerCertificate(keystore); err != nil {
 		return Command{}, err
 	}
+	cmd, err = node(m, s, etc, data, "coordinator", m.Port(topology.PortTrinoInternal))
+	if err != nil {
+		return Command{}, err
+	}
+	cmd.Version = version
+	cmd.Env = append(cmd.Env,
+		"TRINO_HTTPS_PORT="+strconv.Itoa(m.Port(topology.PortTrino)),
+		"TRINO_KEYSTORE="+keystore,
+		"TRINO_PASSWORDS_FILE="+passwords,
+		"TRINO_GROUPS_FILE="+groups)
+	return cmd, nil
+}
+
+// node is what the commands of all nodes have in common.
+func node(m state.Mesh, s *secrets.Store, etc, data, id string, port int) (Command, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return Command{}, err
 	}
@@ -75,20 +94,15 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if err != nil {
 		return Command{}, err
 	}
-	internal := strconv.Itoa(m.Port(topology.PortTrinoInternal))
 	env := []string{
 		"PATH=/usr/bin:/bin",
 		"HOME=" + data,
 		"TRINO_BIND_ADDRESS=" + loopback,
 		"TRINO_NODE_ADDRESS=" + loopback,
-		"TRINO_NODE_ID=coordinator",
+		"TRINO_NODE_ID=" + id,
 		"TRINO_DATA_DIR=" + data,
-		"TRINO_HTTP_PORT=" + internal,
-		"TRINO_HTTPS_PORT=" + strconv.Itoa(m.Port(topology.PortTrino)),
-		"TRINO_DISCOVERY_URI=http://" + net.JoinHostPort(loopback, internal),
-		"TRINO_KEYSTORE=" + keystore,
-		"TRINO_PASSWORDS_FILE=" + passwords,
-		"TRINO_GROUPS_FILE=" + groups,
+		"TRINO_HTTP_PORT=" + strconv.Itoa(port),
+		"TRINO_DISCOVERY_URI=http://" + address(m, topology.PortTrinoInternal),
 		"TRINO_SHARED_SECRET=" + shared,
 	}
 	for _, server := range topology.Servers {
@@ -100,17 +114,40 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 			return Command{}, err
 		}
 		name := strings.ToUpper(strings.ReplaceAll(server.Name, "-", "_"))
+		env = append(env, name+"_ADDRESS="+address(m, server.Port), name+"_PASSWORD="+password)
+	}
+	if m.Lake() {
+		const server = "platform-db"
+		password, err := s.Role(server, topology.RoleAnalytics)
+		if err != nil {
+			return Command{}, err
+		}
+		key, err := s.StoreKey(storeUser)
+		if err != nil {
+			return Command{}, err
+		}
 		env = append(env,
-			name+"_ADDRESS="+net.JoinHostPort(loopback, strconv.Itoa(m.Port(server.Port))),
-			name+"_PASSWORD="+password)
+			"PLATFORM_DB_ADDRESS="+address(m, topology.PortPlatformDB),
+			"ANALYTICS_DB_PASSWORD="+password,
+			"METASTORE_ADDRESS="+address(m, topology.PortHiveMetastore),
+			"S3_ENDPOINT=http://"+address(m, topology.PortObjectStore),
+			"S3_REGION="+objectstore.Region,
+			"S3_ACCESS_KEY="+storeUser,
+			"S3_SECRET_KEY="+key)
 	}
 	return Command{
-		Path:    filepath.Join(m.Tools.Trino, "bin", "launcher"),
-		Args:    []string{"run", "--etc-dir=" + etc, "--data-dir=" + data, "--jvm-dir=" + m.Tools.Java},
-		Env:     env,
-		Dir:     data,
-		Version: version,
+		Path: filepath.Join(m.Tools.Trino, "bin", "launcher"),
+		Args: []string{"run", "--etc-dir=" + etc, "--data-dir=" + data, "--jvm-dir=" + m.Tools.Java},
+		Env:  env,
+		Dir:  data,
 	}, nil
+}
+
+// storeUser is Trino's access key of the object store.
+const storeUser = "trino"
+
+func address(m state.Mesh, port int) string {
+	return net.JoinHostPort(loopback, strconv.Itoa(m.Port(port)))
 }
 
 // KeystoreFile is Trino's private key and certificate, PEM.
@@ -128,22 +165,56 @@ func hasCatalog(s topology.Server) bool {
 // reread are the files that a running Trino follows by itself.
 var reread = map[string]bool{"rules.json": true}
 
-// WriteFiles makes dir hold Trino's configuration and nothing else of it: a
-// catalog that is gone here disappears there. It returns a text that changes
-// when a file that needs a restart does.
-func WriteFiles(dir string) (version string, err error) {
+// lakeCatalogs need the data lake, or the database that dbt fills from it.
+var lakeCatalogs = map[string]bool{"hive.properties": true, "lake.properties": true, "sales_analytics.properties": true}
+
+// WriteFiles makes dir hold the coordinator's configuration and nothing else of
+// it: a catalog that is gone here disappears there. lake adds the catalogs of
+// the data lake. It returns a text that changes when a file that needs a
+// restart does.
+func WriteFiles(dir string, lake bool) (version string, err error) {
+	return writeFiles(dir, func(name string) string {
+		if lakeCatalogs[path.Base(name)] && !lake {
+			return ""
+		}
+		return "etc/" + name
+	})
+}
+
+// WriteWorkerFiles is WriteFiles for a worker, which has the coordinator's
+// catalogs and a config.properties of its own.
+func WriteWorkerFiles(dir string, lake bool) (version string, err error) {
+	return writeFiles(dir, func(name string) string {
+		switch {
+		case name == "config.properties":
+			return "worker/" + name
+		case lakeCatalogs[path.Base(name)] && !lake:
+			return ""
+		case path.Dir(name) == "catalog", name == "jvm.config", name == "node.properties", name == "log.properties":
+			return "etc/" + name
+		}
+		return "" // who may log in and do what is the coordinator's matter
+	})
+}
+
+// writeFiles writes each file of etc from where source says, if anywhere.
+func writeFiles(dir string, source func(name string) string) (version string, err error) {
 	hash := sha256.New()
 	catalogs := map[string]bool{}
-	err = fs.WalkDir(files, "etc", func(path string, e fs.DirEntry, err error) error {
+	err = fs.WalkDir(files, "etc", func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(strings.TrimPrefix(path, "etc"), "/")
+		name := strings.TrimPrefix(strings.TrimPrefix(p, "etc"), "/")
 		to := filepath.Join(dir, filepath.FromSlash(name))
 		if e.IsDir() {
 			return os.MkdirAll(to, 0o700)
 		}
-		content, err := fs.ReadFile(files, path)
+		from := source(name)
+		if from == "" {
+			return nil
+		}
+		content, err := fs.ReadFile(files, from)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func TestLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := state.Mesh{PortOffset: 1000, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}}
+	m := state.Mesh{PortOffset: 1000, Profile: state.ProfileFull, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}}
 	cmd, err := Local(d, m, s)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func testEnvironmentIsComplete(t *testing.T, cmd Command) {
 		set[name] = value
 	}
 	used := map[string]bool{"PATH": true, "HOME": true}
-	variable := regexp.MustCompile(`\$\{ENV:([A-Z_]+)\}`)
+	variable := regexp.MustCompile(`\$\{ENV:([A-Z0-9_]+)\}`)
 	err := fs.WalkDir(files, "etc", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -70,6 +70,9 @@ func testEnvironmentIsComplete(t *testing.T, cmd Command) {
 		"SALES_DB_ADDRESS":     "127.0.0.1:31432",
 		"SALES_API_DB_ADDRESS": "127.0.0.1:31433",
 		"MARKETING_DB_ADDRESS": "127.0.0.1:31434",
+		"PLATFORM_DB_ADDRESS":  "127.0.0.1:31435",
+		"METASTORE_ADDRESS":    "127.0.0.1:31983",
+		"S3_ENDPOINT":          "http://127.0.0.1:31900",
 		"TRINO_HTTPS_PORT":     "31808",
 		"TRINO_DISCOVERY_URI":  "http://127.0.0.1:31880",
 	} {
@@ -112,10 +115,13 @@ func TestCatalogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != len(want) || len(entries) != 4 {
-		t.Errorf("%d files for %d catalogs, want 4", len(entries), len(want))
+	if len(entries) != len(want)+len(lakeCatalogs) || len(want) != 4 {
+		t.Errorf("%d files for %d catalogs, want 4 and 3 of the lake", len(entries), len(want))
 	}
 	for _, e := range entries {
+		if lakeCatalogs[e.Name()] {
+			continue
+		}
 		b, err := fs.ReadFile(files, "etc/catalog/"+e.Name())
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +134,7 @@ func TestCatalogs(t *testing.T) {
 
 func TestWriteFilesTwice(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "etc")
-	first, err := WriteFiles(dir)
+	first, err := WriteFiles(dir, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +151,7 @@ func TestWriteFilesTwice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rules.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := WriteFiles(dir)
+	second, err := WriteFiles(dir, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,5 +226,70 @@ func TestLocalBeforeFetch(t *testing.T) {
 	}
 	if _, err := Local(d, state.Mesh{}, s); err == nil || !strings.Contains(err.Error(), "not been fetched") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A worker has the coordinator's catalogs, no log-in of its own, and no file
+// that names who may do what. Without the lake neither has its catalogs.
+func TestWorkerFiles(t *testing.T) {
+	names := func(write func(string, bool) (string, error), lake bool) []string {
+		t.Helper()
+		dir := t.TempDir()
+		if _, err := write(dir, lake); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		if err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				name, _ := filepath.Rel(dir, path)
+				all = append(all, name)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	core := []string{"catalog/marketing.properties", "catalog/marketing_api.properties", "catalog/sales.properties", "catalog/sales_api.properties"}
+	full := []string{
+		"catalog/hive.properties", "catalog/lake.properties", "catalog/marketing.properties", "catalog/marketing_api.properties",
+		"catalog/sales.properties", "catalog/sales_analytics.properties", "catalog/sales_api.properties",
+	}
+	rest := []string{"config.properties", "jvm.config", "log.properties", "node.properties"}
+	if got, want := names(WriteWorkerFiles, false), append(core, rest...); !slices.Equal(got, want) {
+		t.Errorf("worker of the core: %q", got)
+	}
+	if got, want := names(WriteWorkerFiles, true), append(full, rest...); !slices.Equal(got, want) {
+		t.Errorf("worker: %q", got)
+	}
+	if got := names(WriteFiles, false); !slices.Equal(got[1:5], core) || got[5] != "config.properties" { // after access-control.properties
+		t.Errorf("coordinator of the core: %q", got)
+	}
+}
+
+func TestWorkersHaveNodesOfTheirOwn(t *testing.T) {
+	d := state.Dir(t.TempDir())
+	s, _, err := secrets.Ensure(d.Secrets(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := state.Mesh{PortOffset: 1000, Profile: state.ProfileFull, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}}
+	seen := map[string]bool{}
+	for n := 1; n <= topology.MaxTrinoWorkers; n++ {
+		cmd, err := LocalWorker(d, m, s, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range cmd.Env {
+			if name, value, _ := strings.Cut(e, "="); name == "TRINO_NODE_ID" || name == "TRINO_DATA_DIR" || name == "TRINO_HTTP_PORT" {
+				if seen[value] {
+					t.Errorf("two workers have %s", e)
+				}
+				seen[value] = true
+			}
+		}
+	}
+	if !seen["31881"] || !seen["worker-2"] {
+		t.Errorf("workers have %v", seen)
 	}
 }
