@@ -76,7 +76,7 @@ func TestCommandShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := strings.Join(cmd.Args, " ")
-	if strings.Contains(line, "the-password") || strings.Contains(line, "the-key") || !strings.HasSuffix(line, "LocalMetastore 127.0.0.1 1") {
+	if strings.Contains(line, "the-password") || strings.Contains(line, "the-key") || !strings.HasSuffix(line, "LocalMetastore 127.0.0.1 1 lake s3://datalake/lake") {
 		t.Errorf("command line: %s", line)
 	}
 	site, err := os.ReadFile(filepath.Join(c.Dir, "conf", "metastore-site.xml"))

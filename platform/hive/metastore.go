@@ -23,8 +23,17 @@ import (
 //go:embed conf java/LocalMetastore.class
 var files embed.FS
 
-// Warehouse is where schemas that name no place of their own lie.
-const Warehouse = "s3a://datalake/warehouse"
+// Warehouse is where the schemas of the metastore's own catalog, which Trino
+// calls hive, lie unless they name another place.
+const Warehouse = "s3://datalake/warehouse"
+
+// LakeCatalog is a second catalog of the metastore, for Iceberg tables, so that
+// hive.default.t and lake.default.t are two tables. LakeLocation is where its
+// schemas lie.
+const (
+	LakeCatalog  = "lake"
+	LakeLocation = "s3://datalake/lake"
+)
 
 // heap of the metastore. It holds one table's partitions at a time.
 const heap = "-Xmx256m"
@@ -100,7 +109,7 @@ func (c Config) Command() (cmd Command, err error) {
 	classes := filepath.Join(c.Dir, "java") + ":" + conf + ":" + filepath.Join(c.Libraries, "*") + ":" + filepath.Join(c.Home, "lib", "*")
 	return Command{
 		Path: filepath.Join(c.Java, "bin", "java"),
-		Args: append(args, "-cp", classes, "LocalMetastore", host, port),
+		Args: append(args, "-cp", classes, "LocalMetastore", host, port, LakeCatalog, LakeLocation),
 		Env: []string{
 			"PATH=/usr/bin:/bin",
 			"HOME=" + c.Dir,
