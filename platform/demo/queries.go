@@ -10,7 +10,7 @@ const (
 	goldenSeed  = 42
 
 	goldenQ1 = 850
-	goldenQ2 = 818
+	goldenQ2 = 825
 	goldenQ3 = 45
 	goldenQ4 = 526
 
