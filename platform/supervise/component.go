@@ -65,8 +65,9 @@ type component struct {
 
 // Causes of the end of a component's context.
 var (
-	errStop   = errors.New("stop")
-	errDetach = errors.New("detach")
+	errStop    = errors.New("stop")
+	errStopAll = fmt.Errorf("%w all", errStop)
+	errDetach  = errors.New("detach")
 )
 
 // set changes the status and, if that makes a difference, tells everybody who
@@ -367,7 +368,8 @@ func (c *component) end(ctx context.Context, p *process) {
 	ready := c.status.Ready
 	c.sup.mu.Unlock()
 	c.set(Stopping, nil)
-	if c.spec.Drain != nil && ready {
+	// When all of it ends there is nobody to finish work for.
+	if c.spec.Drain != nil && ready && errors.Is(context.Cause(ctx), errStop) {
 		c.drain(ctx, p)
 	}
 	p.stop(c.spec.stopSignal(), c.spec.stopGrace())

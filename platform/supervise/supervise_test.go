@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -684,5 +685,46 @@ func TestKeepsLogsSmall(t *testing.T) {
 		case <-deadline:
 			t.Fatalf("log holds %d bytes, its predecessor %d", logSize(name), logSize(name+".1"))
 		}
+	}
+}
+
+// What is taken away while others go on may finish its work first.
+func TestDrainsWhatIsTakenAway(t *testing.T) {
+	st := newStage(t)
+	s := st.supervisor(quick)
+	var pid int
+	drained := map[string]int{}
+	spec := func(name string, drain Check) Spec {
+		spec := st.server(name)
+		spec.DrainGrace = 100 * time.Millisecond
+		spec.Drain = func(ctx context.Context) error {
+			drained[name]++
+			return drain(ctx)
+		}
+		return spec
+	}
+	leaves := spec("leaves", func(context.Context) error { return syscall.Kill(pid, syscall.SIGKILL) })
+	leaves.DrainGrace = time.Minute
+	stays := spec("stays", func(context.Context) error { return nil })
+	refuses := spec("refuses", func(context.Context) error { return errors.New("not now") })
+	last := spec("last", func(context.Context) error { return nil })
+	reconcile(t, s, leaves, stays, refuses, last)
+	pid = awaitState(t, s, "leaves", Ready).PID
+	for _, name := range []string{"stays", "refuses", "last"} {
+		awaitState(t, s, name, Ready)
+	}
+	for _, rest := range [][]Spec{{stays, refuses, last}, {refuses, last}, {last}} {
+		reconcile(t, s, rest...)
+	}
+	d := st.diary()
+	if slices.Contains(d, "stop·leaves") {
+		t.Errorf("one that ended by itself got a signal: %v", d)
+	}
+	if !slices.Contains(d, "stop·stays") || !slices.Contains(d, "stop·refuses") {
+		t.Errorf("one that did not end got no signal: %v", d)
+	}
+	s.Stop()
+	if want := map[string]int{"leaves": 1, "stays": 1, "refuses": 1}; !maps.Equal(drained, want) {
+		t.Errorf("drained %v, want %v; when all ends nobody waits", drained, want)
 	}
 }

@@ -243,7 +243,7 @@ func (s *Supervisor) orphans(wanted map[string]string) (map[string]*record, erro
 
 // Stop ends all components, those that others depend on last, and returns
 // when they have ended. Nothing starts afterwards.
-func (s *Supervisor) Stop() { s.finish(errStop) }
+func (s *Supervisor) Stop() { s.finish(errStopAll) }
 
 // Detach lets all processes go on without a supervisor; a later one with the
 // same dir takes them over.
