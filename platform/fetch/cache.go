@@ -133,7 +133,7 @@ func lock(ctx context.Context, base string, t *tracker) (unlock func(), err erro
 		}
 	}
 	err = try()
-	if err == syscall.EWOULDBLOCK {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder := "another process"
 		if data, readErr := os.ReadFile(f.Name()); readErr == nil && len(data) > 0 {
 			holder = "process " + strings.TrimSpace(string(data))
@@ -142,7 +142,7 @@ func lock(ctx context.Context, base string, t *tracker) (unlock func(), err erro
 		// flock cannot be told to give up with the context, so it is asked again and again.
 		ticker := time.NewTicker(100 * time.Millisecond)
 		defer ticker.Stop()
-		for err == syscall.EWOULDBLOCK {
+		for errors.Is(err, syscall.EWOULDBLOCK) {
 			select {
 			case <-ctx.Done():
 				return nil, ctx.Err()

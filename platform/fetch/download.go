@@ -256,7 +256,10 @@ func (w watched) Read(p []byte) (int, error) {
 func largest(dir, prefix string) int64 {
 	var size int64
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), prefix) {
+		if err != nil {
+			return nil //nolint:nilerr // gone meanwhile
+		}
+		if !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), prefix) {
 			return nil
 		}
 		if info, err := d.Info(); err == nil {

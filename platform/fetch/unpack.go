@@ -124,7 +124,7 @@ func unpackPostgreSQL(u *unpacker, file string) (err error) {
 func (u *unpacker) tar(r *tar.Reader) error {
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -299,7 +299,7 @@ func (u *unpacker) eachOfTarGz(file string, fn func(name string, h *tar.Header, 
 	r := tar.NewReader(z)
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -52,7 +52,7 @@ func realMain(ctx context.Context, args []string) (code int, err error) {
 	if err != nil {
 		return 3, err
 	}
-	server, err := start(binaries)
+	server, err := start(context.WithoutCancel(ctx), binaries)
 	if err != nil {
 		return 3, err
 	}

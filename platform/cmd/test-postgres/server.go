@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -24,14 +25,14 @@ const nobody = 65534
 
 // start runs this program again as the server's side, under another account
 // when started by root, and waits until it says where it listens.
-func start(binaries string) (*server, error) {
+func start(ctx context.Context, binaries string) (*server, error) {
 	folder, err := os.MkdirTemp("", "test-postgres-")
 	if err != nil {
 		return nil, err
 	}
 	// The executable may lie where the other account cannot go; the link in
 	// /proc leads to it all the same.
-	command := exec.Command("/proc/self/exe", serveArgument, binaries, folder)
+	command := exec.CommandContext(ctx, "/proc/self/exe", serveArgument, binaries, folder)
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the command
 	if os.Geteuid() == 0 {
@@ -99,7 +100,7 @@ func serve(binaries, folder string, stdin io.Reader, stdout io.Writer) error {
 }
 
 func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

@@ -46,7 +46,7 @@ type Check struct {
 // Run serves until ctx ends and then stops gracefully: /readyz turns off, the
 // server goes on for Drain, running requests end, then Run returns.
 func (s Server) Run(ctx context.Context) error {
-	listener, err := net.Listen("tcp", s.Addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Addr)
 	if err != nil {
 		return fmt.Errorf("LISTEN_ADDR: %w", err)
 	}
@@ -54,7 +54,7 @@ func (s Server) Run(ctx context.Context) error {
 	servers := []*http.Server{server(s.health(&stopping))}
 	listeners := []net.Listener{listener}
 	if s.AdminAddr != "" {
-		adminListener, err := net.Listen("tcp", s.AdminAddr)
+		adminListener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.AdminAddr)
 		if err != nil {
 			return errors.Join(fmt.Errorf("ADMIN_ADDR: %w", err), listener.Close())
 		}

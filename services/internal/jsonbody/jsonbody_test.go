@@ -43,7 +43,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not JSON", "application/json", `name=a`, 400, "byte"},
 		{"two values", "application/json", `{} {}`, 400, "more than one"},
 		{"too large", "application/json", `{"name":"` + strings.Repeat("x", 100) + `"}`, 413, "64"},
-		{"unknown field", "application/json", `{"nmae":"a"}`, 422, "/nmae"},
+		{"unknown field", "application/json", `{"title":"a"}`, 422, "/title"},
 		{"wrong type", "application/json", `{"count":"two"}`, 422, "/count"},
 	} {
 		_, err := decode(c.contentType, c.body)

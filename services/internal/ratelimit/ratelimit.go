@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
@@ -47,8 +47,8 @@ func (l *Limiter) Allow(w http.ResponseWriter, caller string) error {
 	now := time.Now()
 	allowed := bucket.AllowN(now, 1)
 	left := max(0, int(bucket.TokensAt(now)))
-	w.Header()["RateLimit-Policy"] = []string{fmt.Sprintf(`"default";q=%d;w=1`, l.perSecond)}
-	w.Header()["RateLimit"] = []string{fmt.Sprintf(`"default";r=%d;t=1`, left)}
+	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"default";q=%d;w=1`, l.perSecond))
+	w.Header().Set("RateLimit", fmt.Sprintf(`"default";r=%d;t=1`, left))
 	if allowed {
 		return nil
 	}

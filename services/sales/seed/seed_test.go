@@ -65,7 +65,7 @@ func TestRowsArePure(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, ctx context.Context, args ...string) (code int, output string) {
+func run(ctx context.Context, t *testing.T, args ...string) (code int, output string) {
 	t.Helper()
 	var out bytes.Buffer
 	code = seeding.Main(ctx, Domain, append([]string{"--scale", "small", "--as-of", "2026-11-23"}, args...), &out, &out)
@@ -88,7 +88,7 @@ func TestSeeding(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("sales_owner"))
 	conn := db.Connect(t, "sales_owner")
 
-	if code, out := run(t, t.Context()); code != 0 || !strings.Contains(out, "customers 100\norders 400\n") {
+	if code, out := run(t.Context(), t); code != 0 || !strings.Contains(out, "customers 100\norders 400\n") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	first := fingerprint(t, db)
@@ -107,13 +107,13 @@ func TestSeeding(t *testing.T) {
 		t.Errorf("the identity does not go on behind the seeded rows: %v", err)
 	}
 
-	if code, out := run(t, t.Context()); code != 1 || !strings.Contains(out, "--force") {
+	if code, out := run(t.Context(), t); code != 1 || !strings.Contains(out, "--force") {
 		t.Errorf("a filled database: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
+	if code, out := run(t.Context(), t, "--if-empty"); code != 0 || !strings.Contains(out, "already seeded") {
 		t.Errorf("--if-empty: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), "--force"); code != 0 || fingerprint(t, db) != first {
+	if code, out := run(t.Context(), t, "--force"); code != 0 || fingerprint(t, db) != first {
 		t.Errorf("--force: exit code %d, other rows: %s", code, out)
 	}
 }
@@ -123,7 +123,7 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("sales_owner"))
 	conn := db.Connect(t, "sales_owner")
 	rows := []string{"--rows", "customers=2500", "--rows", "orders=5000"}
-	if code, out := run(t, t.Context(), rows...); code != 0 {
+	if code, out := run(t.Context(), t, rows...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	whole := fingerprint(t, db)
@@ -133,16 +133,16 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `TRUNCATE customers, orders, mesh_meta; ALTER TABLE customers ADD CONSTRAINT planted CHECK (customer_id <> 1500)`); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, t.Context(), rows...); code != 1 || !strings.Contains(out, "transaction 2 of 3") {
+	if code, out := run(t.Context(), t, rows...); code != 1 || !strings.Contains(out, "transaction 2 of 3") {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	if _, err := conn.Exec(t.Context(), `ALTER TABLE customers DROP CONSTRAINT planted`); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := run(t, t.Context(), "--rows", "customers=77"); code != 1 || !strings.Contains(out, "other settings") {
+	if code, out := run(t.Context(), t, "--rows", "customers=77"); code != 1 || !strings.Contains(out, "other settings") {
 		t.Errorf("other settings: exit code %d: %s", code, out)
 	}
-	if code, out := run(t, t.Context(), append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "1 of 3 transactions are done") {
+	if code, out := run(t.Context(), t, append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "1 of 3 transactions are done") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if got := fingerprint(t, db); got != whole {
@@ -155,7 +155,7 @@ func TestCancelledSeedingSaysSo(t *testing.T) {
 	t.Setenv("DATABASE_URL", db.URL("sales_owner"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, out := run(t, ctx); code != 130 || !strings.Contains(out, "goes on") {
+	if code, out := run(ctx, t); code != 130 || !strings.Contains(out, "goes on") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }
@@ -165,11 +165,11 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--scale", "huge"}, {"--as-of", "today"}, {"--rows", "customers=-1"}, {"--rows", "leads=5"}, {"--rows", "customers"}, {"--unknown"}, {"extra"},
 	} {
-		if code, out := run(t, t.Context(), args...); code != 2 {
+		if code, out := run(t.Context(), t, args...); code != 2 {
 			t.Errorf("%v: exit code %d: %s", args, code, out)
 		}
 	}
-	if code, out := run(t, t.Context()); code != 3 {
+	if code, out := run(t.Context(), t); code != 3 {
 		t.Errorf("no database: exit code %d: %s", code, out)
 	}
 }
