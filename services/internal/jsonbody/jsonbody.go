@@ -2,6 +2,7 @@
 package jsonbody
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,39 +24,54 @@ func Decode(w http.ResponseWriter, r *http.Request, maxBytes int64, dst any) err
 	if err != nil || mediaType != "application/json" {
 		return problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: application/json.")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBytes))
+	return decode("body", http.MaxBytesReader(w, r.Body, maxBytes), dst)
+}
+
+// Unmarshal reads the one JSON value of the text into dst, as strictly as
+// Decode and with its 400 and 422.
+func Unmarshal(text []byte, dst any) error {
+	return decode("text", bytes.NewReader(text), dst)
+}
+
+// decode calls what it reads by the name in what it says of it.
+func decode(name string, text io.Reader, dst any) error {
+	decoder := json.NewDecoder(text)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(dst); err != nil {
-		return explain(err, maxBytes)
+		return explain(err, name)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The body holds more than one JSON value.")
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s holds more than one JSON value.", name)
 	}
 	return nil
 }
 
-func explain(err error, maxBytes int64) error {
+func explain(err error, name string) error {
 	var syntax *json.SyntaxError
 	var wrongType *json.UnmarshalTypeError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return problem.New(http.StatusRequestEntityTooLarge, problem.CodeTooLarge, "The body is larger than %d bytes.", maxBytes)
+		return problem.New(http.StatusRequestEntityTooLarge, problem.CodeTooLarge, "The %s is larger than %d bytes.", name, tooLarge.Limit)
 	case errors.Is(err, io.EOF):
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The body is empty; a JSON value is expected.")
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is empty; a JSON value is expected.", name)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The body ends in the middle of a JSON value.")
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s ends in the middle of a JSON value.", name)
 	case errors.As(err, &syntax):
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The body is not JSON: %s at byte %d.", syntax.Error(), syntax.Offset)
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is not JSON: %s at byte %d.", name, syntax.Error(), syntax.Offset)
 	case errors.As(err, &wrongType):
-		return problem.Invalid(map[string]string{"/" + strings.ReplaceAll(wrongType.Field, ".", "/"): "must be " + article(wrongType.Type.Kind().String()) + ", not " + wrongType.Value})
+		pointer := "" // RFC 6901: the whole
+		if wrongType.Field != "" {
+			pointer = "/" + strings.ReplaceAll(wrongType.Field, ".", "/")
+		}
+		return problem.Invalid(map[string]string{pointer: "must be " + article(wrongType.Type.Kind().String()) + ", not " + wrongType.Value})
 	}
 	// encoding/json has no type for these two; their texts are part of its
 	// behaviour since Go 1.10 and the test of this package notices a change.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return problem.Invalid(map[string]string{"/" + strings.Trim(name, `"`): "is not a known field"})
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return problem.Invalid(map[string]string{"/" + strings.Trim(field, `"`): "is not a known field"})
 	}
-	return problem.New(http.StatusUnprocessableEntity, problem.CodeInvalidBody, "The body holds a value that cannot be read: %s.", strings.TrimPrefix(err.Error(), "json: "))
+	return problem.New(http.StatusUnprocessableEntity, problem.CodeInvalidBody, "The %s holds a value that cannot be read: %s.", name, strings.TrimPrefix(err.Error(), "json: "))
 }
 
 func article(kind string) string {

@@ -2,6 +2,7 @@ package jsonbody
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,7 +16,7 @@ type thing struct {
 	Count int    `json:"count"`
 }
 
-func decode(contentType, body string) (thing, error) {
+func decodeBody(contentType, body string) (thing, error) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	var got thing
@@ -24,7 +25,7 @@ func decode(contentType, body string) (thing, error) {
 }
 
 func TestDecodeReadsOneValue(t *testing.T) {
-	got, err := decode("application/json; charset=utf-8", ` {"name":"a","count":2} `)
+	got, err := decodeBody("application/json; charset=utf-8", ` {"name":"a","count":2} `)
 	if err != nil || got != (thing{"a", 2}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -46,7 +47,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"unknown field", "application/json", `{"title":"a"}`, 422, "/title"},
 		{"wrong type", "application/json", `{"count":"two"}`, 422, "/count"},
 	} {
-		_, err := decode(c.contentType, c.body)
+		_, err := decodeBody(c.contentType, c.body)
 		var p *problem.Problem
 		if !errors.As(err, &p) || p.Status != c.status {
 			t.Errorf("%s: %v, want status %d", c.name, err, c.status)
@@ -58,6 +59,34 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 		if !strings.Contains(text, c.says) {
 			t.Errorf("%s: %q does not say %q", c.name, text, c.says)
+		}
+	}
+}
+
+func TestUnmarshalIsAsStrict(t *testing.T) {
+	var got thing
+	if err := Unmarshal([]byte(`{"name":"a","count":2}`), &got); err != nil || got != (thing{"a", 2}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		``:                "400 The text is empty; a JSON value is expected.",
+		`{} {}`:           "400 The text holds more than one JSON value.",
+		`{"name":`:        "400 The text ends in the middle of a JSON value.",
+		`[]`:              "422 : must be an object, not array",
+		`{"count":"two"}`: "422 /count: must be a whole number, not string",
+		`{"nmae":1}`:      "422 /nmae: is not a known field",
+	} {
+		var p *problem.Problem
+		if err := Unmarshal([]byte(text), &got); !errors.As(err, &p) {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		says := fmt.Sprintf("%d %s", p.Status, p.Detail)
+		if len(p.Fields) > 0 {
+			says = fmt.Sprintf("%d %s: %s", p.Status, p.Fields[0].Pointer, p.Fields[0].Detail)
+		}
+		if says != want {
+			t.Errorf("%s: %q, want %q", text, says, want)
 		}
 	}
 }

@@ -1,14 +1,11 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -62,16 +59,14 @@ func batchBody(c *gin.Context) (marketing.NewLeads, error) {
 	}
 	wrong := map[string]string{}
 	for i, text := range batch.Leads {
-		one := c.Request.WithContext(c.Request.Context())
-		one.Body = io.NopCloser(bytes.NewReader(text))
-		err := jsonbody.Decode(c.Writer, one, rest.MaxBody, &list[i])
+		err := jsonbody.Unmarshal(text, &list[i])
 		var p *problem.Problem
 		if errors.As(err, &p) {
 			if len(p.Fields) == 0 {
 				wrong[fmt.Sprintf("/leads/%d", i)] = p.Detail
 			}
 			for _, field := range p.Fields {
-				wrong[fmt.Sprintf("/leads/%d%s", i, strings.TrimSuffix(field.Pointer, "/"))] = field.Detail
+				wrong[fmt.Sprintf("/leads/%d%s", i, field.Pointer)] = field.Detail
 			}
 		} else if err != nil {
 			return nil, err
