@@ -4,12 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 func newCredentialsCommand() *cobra.Command {
@@ -50,8 +55,53 @@ the account of the servers.`,
 			return nil
 		},
 	}
+	cmd.AddCommand(newRotateCommand())
 	cmd.Flags().BoolVar(&show, "show", false, "list the secrets themselves too")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "output format: "+strings.Join(query.Formats, ", "))
+	return cmd
+}
+
+func newRotateCommand() *cobra.Command {
+	var overlap time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate NAME",
+		Short: "Make a new API key; the old one opens a while longer",
+		Long: `Make a new API key of that name. The services of the running mesh accept it
+within a second, without a restart, and the old one until the overlap is over.`,
+		Example: `  meesh credentials rotate sales-reader
+  meesh credentials rotate sales-admin --overlap 0s   # the old key is known to others: end it now`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if overlap < 0 || overlap > 30*24*time.Hour {
+				return usageError(cmd, fmt.Errorf("--overlap %v is not between 0s and 720h", overlap))
+			}
+			s, err := openSecrets()
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(topology.APIKeys, func(k topology.APIKey) bool { return k.Name == given[0] })
+			if i < 0 {
+				_, err := s.Lookup(given[0])
+				if err == nil {
+					err = fmt.Errorf("%s is no API key; only API keys can be rotated", given[0])
+				}
+				return &exitError{exitUsage, fmt.Errorf("%w; all names: %s credentials", err, self())}
+			}
+			d, err := state.Find()
+			if err != nil {
+				return err
+			}
+			if err := control.NewClient(d).Rotate(cmd.Context(), control.Rotation{Name: given[0], Overlap: overlap}); err != nil {
+				return err
+			}
+			say(cmd.ErrOrStderr(), "%s has a new key: %s credentials %s\nThe old one opens for %v longer.", given[0], self(), given[0], overlap)
+			if strings.HasSuffix(given[0], "-logging") {
+				say(cmd.ErrOrStderr(), "The API that sends with it takes the new one at the next: %s up", self())
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the old key still opens")
 	return cmd
 }
 

@@ -105,6 +105,11 @@ func superviseMesh(ctx context.Context, ready func() error) error {
 		log.Info("reconcile", "changes", changes.String(), "error", err)
 		return changes, err
 	}
+	s.Rotate = func(r control.Rotation) error {
+		err := rotate(d, r)
+		log.Info("rotate", "key", r.Name, "overlap", r.Overlap.String(), "error", err)
+		return err
+	}
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- server.Serve(listener) }()
@@ -128,6 +133,17 @@ func superviseMesh(ctx context.Context, ready func() error) error {
 		return err
 	}
 	return nil
+}
+
+func rotate(d state.Dir, r control.Rotation) error {
+	store, err := secrets.Open(d.Secrets())
+	if err != nil {
+		return err
+	}
+	if err := store.RotateAPIKey(r.Name, r.Overlap); err != nil {
+		return err
+	}
+	return local.WriteAPIKeys(d, store)
 }
 
 // reconcile brings the components in line with the state folder.

@@ -38,6 +38,12 @@ type Order struct {
 	AdminPassword string `json:"adminPassword,omitempty"` // see secrets.AdminPasswordVariable
 }
 
+// A Rotation asks for a new API key.
+type Rotation struct {
+	Name    string        `json:"name"`
+	Overlap time.Duration `json:"overlap"` // how long the old key still opens
+}
+
 // throughFolder opens the folder of the socket and gives the socket a short
 // name: the path of a unix socket has room for 108 bytes only, and a clone may
 // lie deeper.
@@ -75,6 +81,7 @@ type Server struct {
 	Supervisor *supervise.Supervisor
 	Program    string
 	Reconcile  func(Order) (supervise.Changes, error)
+	Rotate     func(Rotation) error
 	// End is called once, after everything has stopped or been let go.
 	End func()
 }
@@ -85,6 +92,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /watch", s.watch)
 	mux.HandleFunc("POST /reconcile", s.reconcile)
+	mux.HandleFunc("POST /rotate", s.rotate)
 	mux.HandleFunc("POST /stop", s.end(s.Supervisor.Stop))
 	mux.HandleFunc("POST /detach", s.end(s.Supervisor.Detach))
 	return mux
@@ -131,6 +139,19 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(changes)
+}
+
+func (s *Server) rotate(w http.ResponseWriter, r *http.Request) {
+	var rotation Rotation
+	if err := json.NewDecoder(r.Body).Decode(&rotation); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := s.Rotate(rotation); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) end(how func()) http.HandlerFunc {
@@ -273,4 +294,9 @@ func (c *Client) Watch(ctx context.Context, see func(Report) bool) error {
 			return nil
 		}
 	}
+}
+
+// Rotate makes a new API key; the services accept it within a second.
+func (c *Client) Rotate(ctx context.Context, r Rotation) error {
+	return c.call(ctx, http.MethodPost, "/rotate", r, nil)
 }

@@ -35,8 +35,8 @@ const (
 // the state folder, where the servers' account can execute them.
 var Programs = []string{
 	"meesh",
-	"sales-api", "sales-migrate", "sales-seed",
-	"marketing-ingest", "marketing-migrate", "marketing-seed",
+	"sales-api", "sales-migrate", "sales-seed", "sales-simulate",
+	"marketing-ingest", "marketing-migrate", "marketing-seed", "marketing-simulate",
 	"api-metrics-logger", "apimetrics-migrate", "apimetrics-seed",
 }
 
@@ -212,6 +212,21 @@ func SeedCommand(d state.Dir, m state.Mesh, store *secrets.Store, domain Domain,
 	return s.Path, SeedArgs(m, more...), s.Env, err
 }
 
+func apiKeysFile(d state.Dir, domain Domain) string {
+	return filepath.Join(d.Secrets(), "key-hashes", domain.Service+".json")
+}
+
+// WriteAPIKeys tells every service which keys to accept. Services read the file
+// again when it changes.
+func WriteAPIKeys(d state.Dir, store *secrets.Store) error {
+	for _, domain := range Domains {
+		if _, err := store.WriteAPIKeys(apiKeysFile(d, domain), domain.Service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *mesh) service(d Domain) (supervise.Spec, error) {
 	port := m.Port(d.Port)
 	s := m.spec(supervise.Server, d.Service, m.program(d.Program))
@@ -224,7 +239,7 @@ func (m *mesh) service(d Domain) (supervise.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	keys := filepath.Join(m.dir.Secrets(), "key-hashes", d.Service+".json")
+	keys := apiKeysFile(m.dir, d)
 	if _, err := m.store.WriteAPIKeys(keys, d.Service); err != nil {
 		return s, err
 	}

@@ -452,3 +452,50 @@ func TestPeople(t *testing.T) {
 		t.Errorf("people %s, want %s", got, want)
 	}
 }
+
+func TestRotatedAPIKeyOverlaps(t *testing.T) {
+	s, _, err := Ensure(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := s.APIKey("sales-reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "keys.json")
+	hashes := func() string {
+		t.Helper()
+		if _, err := s.WriteAPIKeys(path, "sales-api"); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	hash := func(key string) string {
+		sum := sha256.Sum256([]byte(key))
+		return hex.EncodeToString(sum[:])
+	}
+	if err := s.RotateAPIKey("sales-reader", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.APIKey("sales-reader")
+	if err != nil || next == old {
+		t.Fatalf("the key did not change, error %v", err)
+	}
+	if text := hashes(); !strings.Contains(text, hash(old)) || !strings.Contains(text, hash(next)) || !strings.Contains(text, "not_after") {
+		t.Errorf("during the overlap: %s", text)
+	}
+	if err := s.RotateAPIKey("sales-reader", 0); err != nil {
+		t.Fatal(err)
+	}
+	if text := hashes(); strings.Contains(text, hash(old)) || strings.Contains(text, hash(next)) && !strings.Contains(text, "not_after") {
+		t.Errorf("after a rotation without overlap: %s", text)
+	}
+	var unknown *UnknownError
+	if err := s.RotateAPIKey("sales-raeder", 0); !errors.As(err, &unknown) || len(unknown.Near) == 0 {
+		t.Errorf("unknown name: %v", err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -25,6 +26,8 @@ func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
 		Name   string   `json:"name"`
 		SHA256 string   `json:"sha256"`
 		Scopes []string `json:"scopes"`
+		// NotAfter ends a key that was rotated.
+		NotAfter time.Time `json:"not_after,omitzero"`
 	}
 	var file struct {
 		Keys []key `json:"keys"`
@@ -38,7 +41,15 @@ func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
 			return false, err
 		}
 		sum := sha256.Sum256([]byte(value))
-		file.Keys = append(file.Keys, key{k.Name, hex.EncodeToString(sum[:]), k.Scopes})
+		file.Keys = append(file.Keys, key{Name: k.Name, SHA256: hex.EncodeToString(sum[:]), Scopes: k.Scopes})
+		old, found, err := s.previousKey(k.Name)
+		if err != nil {
+			return false, fmt.Errorf("write API keys: %w", err)
+		}
+		if found {
+			sum := sha256.Sum256([]byte(old.Key))
+			file.Keys = append(file.Keys, key{k.Name, hex.EncodeToString(sum[:]), k.Scopes, old.NotAfter})
+		}
 	}
 	if len(file.Keys) == 0 {
 		return false, fmt.Errorf("write API keys: no key of the topology is for service %q", service)

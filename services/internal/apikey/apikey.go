@@ -26,6 +26,9 @@ type Key struct {
 	Name   string   `json:"name"`
 	SHA256 string   `json:"sha256"` // hex of the SHA-256 of the key; keys have 256 random bits, so no salt is needed
 	Scopes []string `json:"scopes"`
+	// NotAfter ends a key that was rotated: until then the old and the new one
+	// both open. Zero: no end.
+	NotAfter time.Time `json:"not_after,omitzero"`
 }
 
 // A Ring is the set of keys that a service accepts. It lives in a file, not in
@@ -97,7 +100,7 @@ func (r *Ring) find(given string) (Key, bool) {
 			found = i
 		}
 	}
-	if found < 0 {
+	if found < 0 || !r.keys[found].NotAfter.IsZero() && time.Now().After(r.keys[found].NotAfter) {
 		return Key{}, false
 	}
 	return r.keys[found], true

@@ -103,6 +103,35 @@ func TestChangedFileIsReadAgain(t *testing.T) {
 	}
 }
 
+func TestARotatedKeyEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	hash := func(key string) string {
+		sum := sha256.Sum256([]byte(key))
+		return hex.EncodeToString(sum[:])
+	}
+	now := time.Now()
+	text, err := json.Marshal(map[string]any{"keys": []Key{
+		{Name: "k", SHA256: hash("new"), Scopes: []string{"read"}},
+		{Name: "k", SHA256: hash("old"), Scopes: []string{"read"}, NotAfter: now.Add(time.Hour)},
+		{Name: "k", SHA256: hash("older"), Scopes: []string{"read"}, NotAfter: now.Add(-time.Second)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]int{"new": 200, "old": 200, "older": 401} {
+		if _, status := authorize(ring, "Bearer "+key, "read"); status != want {
+			t.Errorf("%s: %d, want %d", key, status, want)
+		}
+	}
+}
+
 func TestOpenRefusesBrokenFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{

@@ -1,0 +1,77 @@
+package secrets
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// previous is what an API key was before it was rotated.
+type previous struct {
+	Key      string    `json:"key"`
+	NotAfter time.Time `json:"notAfter"`
+}
+
+func previousFile(name string) string {
+	return Secret{Kind: KindAPIKey, Name: name}.file() + ".previous"
+}
+
+// RotateAPIKey makes a new key of that name; the one before opens for overlap
+// longer, so that callers can change one after the other. Of two rotations
+// within the overlap the first key ends with the second. *UnknownError when no API key
+// is called so.
+func (s *Store) RotateAPIKey(name string, overlap time.Duration) (err error) {
+	names := make([]string, len(topology.APIKeys))
+	for i, k := range topology.APIKeys {
+		names[i] = k.Name
+	}
+	if !slices.Contains(names, name) {
+		return &UnknownError{Name: name, Near: near(name, names)}
+	}
+	old, err := s.APIKey(name)
+	if err != nil {
+		return err
+	}
+	value, err := newSecret()
+	if err != nil {
+		return fmt.Errorf("rotate %s: %w", name, err)
+	}
+	note, err := json.Marshal(previous{old, time.Now().Add(overlap).UTC().Truncate(time.Second)})
+	if err != nil {
+		return fmt.Errorf("rotate %s: %w", name, err)
+	}
+	if _, err := replaceFile(filepath.Join(s.dir, previousFile(name)), note); err != nil {
+		return fmt.Errorf("rotate %s: %w", name, err)
+	}
+	if _, err := replaceFile(filepath.Join(s.dir, Secret{Kind: KindAPIKey, Name: name}.file()), value); err != nil {
+		return fmt.Errorf("rotate %s: %w", name, err)
+	}
+	return nil
+}
+
+// previousKey gives the key of that name before its last rotation while it
+// still opens.
+func (s *Store) previousKey(name string) (p previous, found bool, err error) {
+	path := filepath.Join(s.dir, previousFile(name))
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return previous{}, false, nil
+	}
+	if err != nil {
+		return previous{}, false, err
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return previous{}, false, fmt.Errorf("%s: %w", path, err)
+	}
+	if time.Now().After(p.NotAfter) {
+		return previous{}, false, os.Remove(path)
+	}
+	return p, true, nil
+}
