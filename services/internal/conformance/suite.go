@@ -1,10 +1,15 @@
 package conformance
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -51,6 +56,11 @@ func Suite(t *testing.T, server *Server, routes []string, keys map[string]string
 		if !slices.Equal(described, routes) {
 			t.Errorf("described: %v\nroutes: %v", described, routes)
 		}
+	})
+	t.Run("what callers send is neither logged nor repeated", func(t *testing.T) {
+		s := *server
+		s.t = t
+		s.canaries(operations, keys)
 	})
 	for _, o := range operations {
 		t.Run(o.method+" "+o.path, func(t *testing.T) {
@@ -130,4 +140,65 @@ func (s *Server) answers(o operation, key string) {
 		}
 	}
 	want(http.StatusUnsupportedMediaType, s.Send(key, o.method, o.at("1"), "{}", "Content-Type", "text/plain"))
+}
+
+// canary stands for personal data: it must turn up in no log line, no metric and
+// no problem, wherever a caller puts it.
+const canary = "canary.person.7291"
+
+// canaries sends the canary in every place of every operation.
+func (s *Server) canaries(operations []operation, keys map[string]string) {
+	s.t.Helper()
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	var log lockedBuffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	slog.Info("the log is watched")
+
+	sent := 0
+	for _, o := range operations {
+		for _, a := range []Answer{
+			s.Send(canary, o.method, o.at("1"), ""),
+			s.Send(keys[o.scope], o.method, o.at(canary), ""),
+			s.Send(keys[o.scope], o.method, o.at("1")+"?limit="+canary+"&email="+canary+"&q="+canary, ""),
+			s.Send(keys[o.scope], o.method, o.at("1"), `{"email":"`+canary+`","customer_name":"\u0000`+canary+`","full_name":1,"total_amount":"`+canary+`"}`, "If-Match", canary, "Idempotency-Key", canary),
+			s.Send(keys[o.scope], o.method, o.at("1"), `{"status":"`+canary+`"}`, "If-Match", canary),
+			s.Send(keys[o.scope], o.method, o.at("1"), canary, "traceparent", canary),
+		} {
+			sent++
+			if a.Status >= http.StatusBadRequest && bytes.Contains(a.Text, []byte(canary)) {
+				s.t.Errorf("%s %s: the problem repeats what was sent: %s", o.method, o.path, a.Text)
+			}
+		}
+	}
+	if text := log.String(); !strings.Contains(text, "the log is watched") || strings.Contains(text, canary) {
+		s.t.Errorf("after %d requests the log holds what was sent, or was not watched:\n%s", sent, text)
+	}
+	metrics, err := prometheus.DefaultGatherer.Gather()
+	if err != nil || len(metrics) == 0 {
+		s.t.Fatalf("%d metrics, error %v", len(metrics), err)
+	}
+	for _, m := range metrics {
+		if strings.Contains(m.String(), canary) {
+			s.t.Errorf("a label holds what was sent: %s", m)
+		}
+	}
+}
+
+// A lockedBuffer is written by the server and read by the test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -16,17 +16,20 @@ const Max Amount = 999_999_999_999_99
 // the database it is a decimal number with two digits after the point.
 type Amount int64
 
+// errNoAmount does not repeat the text: it may be anything that a caller sent.
+var errNoAmount = fmt.Errorf("not an amount: write a decimal number with at most two digits after the point, from -%v to %v", Max, Max)
+
 // Parse reads a decimal number with at most two digits after the point, such
 // as "1234.5".
 func Parse(s string) (Amount, error) {
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, fraction, hasPoint := strings.Cut(digits, ".")
 	if whole == "" || hasPoint && fraction == "" || len(fraction) > 2 || strings.ContainsAny(digits, "+-eE_") {
-		return 0, fmt.Errorf("%q is not an amount: write a decimal number with at most two digits after the point", s)
+		return 0, errNoAmount
 	}
 	cents, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
 	if err != nil || Amount(cents) > Max {
-		return 0, fmt.Errorf("%q is not an amount from -%v to %v", s, Max, Max)
+		return 0, errNoAmount
 	}
 	if negative {
 		cents = -cents
