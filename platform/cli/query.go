@@ -12,10 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -125,7 +127,7 @@ func runQuery(ctx context.Context, stdout, stderr io.Writer, person, format, sta
 		return nil // whoever read has enough
 	}
 	if err != nil {
-		return queryError(err)
+		return m.queryError(err)
 	}
 	rows := "rows"
 	if result.Rows == 1 {
@@ -164,6 +166,53 @@ func (m *startedMesh) client(person, source string) (*query.Client, error) {
 		Password: password,
 		Source:   source,
 	})
+}
+
+// sourceErrors are Trino's names of errors of what a catalog reads from, not of
+// the statement.
+var sourceErrors = []string{"JDBC_ERROR", "HIVE_METASTORE_ERROR", "HIVE_FILESYSTEM_ERROR", "HIVE_CANNOT_OPEN_SPLIT", "HIVE_CURSOR_ERROR",
+	"HIVE_WRITER_OPEN_ERROR", "HIVE_WRITER_CLOSE_ERROR", "HIVE_WRITER_DATA_ERROR", "ICEBERG_FILESYSTEM_ERROR", "ICEBERG_CANNOT_OPEN_SPLIT", "ICEBERG_CURSOR_ERROR",
+	"ICEBERG_WRITER_OPEN_ERROR", "ICEBERG_WRITER_CLOSE_ERROR", "ICEBERG_WRITER_DATA_ERROR", "ICEBERG_CATALOG_ERROR", "ICEBERG_COMMIT_ERROR", "ICEBERG_INVALID_METADATA", "GENERIC_INTERNAL_ERROR"}
+
+// queryError is the function queryError, and names the catalogs whose source is
+// away: Trino tells an address at best.
+func (m *startedMesh) queryError(err error) error {
+	failed, ok := errors.AsType[*query.Error](err)
+	if !ok || !slices.Contains(sourceErrors, failed.Name) {
+		return queryError(err)
+	}
+	away := local.Addressed(m.mesh, failed.Message)
+	if len(away) == 0 {
+		// The caller's context may have ended; this takes a moment.
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		components, statusErr := componentsOf(ctx, m.dir)
+		if statusErr != nil {
+			return queryError(err)
+		}
+		for _, c := range components {
+			if !c.Ready {
+				away = append(away, c.Name)
+			}
+		}
+	}
+	var catalogs, sources []string
+	for _, component := range away {
+		if of := local.Catalogs(component); len(of) > 0 {
+			catalogs, sources = append(catalogs, of...), append(sources, component)
+		}
+	}
+	if len(catalogs) == 0 {
+		return queryError(err)
+	}
+	slices.Sort(catalogs)
+	catalogs = slices.Compact(catalogs)
+	word := "catalog"
+	if len(catalogs) > 1 {
+		word = "catalogs"
+	}
+	return &exitError{exitUnreachable, fmt.Errorf("%s %s cannot be read, because %s does not answer: %w; the other catalogs go on; see: %s status",
+		word, strings.Join(catalogs, ", "), strings.Join(sources, ", "), err, self())}
 }
 
 // queryError adds to an error of a query what its reader needs: the place in

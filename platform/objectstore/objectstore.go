@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -149,13 +148,4 @@ func (e Endpoint) Ready(ctx context.Context) error {
 		return fmt.Errorf("object store %s: %w", e.S3, err)
 	}
 	return nil
-}
-
-// Alive tells whether the store takes connections at all.
-func (e Endpoint) Alive(ctx context.Context) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.S3)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }
