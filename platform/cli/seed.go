@@ -82,7 +82,7 @@ func runSeed(c *cobra.Command, o seedOptions, force bool) error {
 		if err != nil {
 			return err
 		}
-		if err := runSeeder(ctx, a, path, args, env); err != nil {
+		if err := runAlong(ctx, a, path, args, env); err != nil {
 			return fmt.Errorf("seed %s: %w", domain.Database, err)
 		}
 	}
@@ -90,8 +90,8 @@ func runSeed(c *cobra.Command, o seedOptions, force bool) error {
 	return nil
 }
 
-// runSeeder runs one seeder as a part of this command.
-func runSeeder(ctx context.Context, a account.Account, path string, args, env []string) error {
+// runAlong runs a program of a domain as a part of this command.
+func runAlong(ctx context.Context, a account.Account, path string, args, env []string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(env, "NO_COLOR="+os.Getenv("NO_COLOR"), "TERM="+os.Getenv("TERM"))
 	cmd.Dir = "/"

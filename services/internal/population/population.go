@@ -150,3 +150,9 @@ func gcd(a, b int64) int64 {
 	}
 	return a
 }
+
+// Newcomers gives people who come after a seeding, while a simulation with the
+// seed runs: none of those that a seeding with the same seed makes.
+func Newcomers(seed int64) Population {
+	return Population{Seed: int64(rowrand.Of(seed, "newcomers", 0).Uint64() >> 1), Rows: Rows{Customers: 1}}
+}

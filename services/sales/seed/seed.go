@@ -152,15 +152,21 @@ func (m maker) order(o, n int64, c customer) order {
 	place := float64(o-first) + random.Float()
 	age := c.joined * (1 - place/float64(m.firstOrder(n+1)-first)) // days before as_of
 
-	amount := medianAmount[c.segment] * math.Exp(0.55*random.Normal())
-	if c.region == "LATAM" { // the region that lags, more so every month
-		amount *= 0.55 + 0.35*age/population.History
-	}
+	amount := amount(c.segment, c.region, age, random)
 	status := []sales.OrderStatus{sales.Paid, sales.Cancelled, sales.Refunded}[random.Weighted(0.86, 0.08, 0.06)]
 	if age < 5 && random.Float() < 0.5 {
 		status = sales.Pending
 	}
-	return order{status: status, amount: max(1, money.Amount(math.Round(amount*100))), at: m.orderedAt(age, c.joined, random)}
+	return order{status: status, amount: amount, at: m.orderedAt(age, c.joined, random)}
+}
+
+// amount draws the amount of an order placed age days before as_of.
+func amount(segment, region string, age float64, random *rowrand.Stream) money.Amount {
+	usd := medianAmount[segment] * math.Exp(0.55*random.Normal())
+	if region == "LATAM" { // the region that lags, more so every month
+		usd *= 0.55 + 0.35*age/population.History
+	}
+	return max(1, money.Amount(math.Round(usd*100)))
 }
 
 // orderedAt moves the time of an order to a day on which people order: fewer on

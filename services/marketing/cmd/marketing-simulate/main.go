@@ -1,0 +1,18 @@
+// Command marketing-simulate keeps the marketing data alive through the marketing ingest.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/datameesh/datameesh/services/internal/simulation"
+	"github.com/datameesh/datameesh/services/marketing/simulate"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(simulation.Main(ctx, simulate.Script, os.Args[1:], os.Stdout, os.Stderr))
+}
