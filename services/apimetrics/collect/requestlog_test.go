@@ -33,13 +33,16 @@ func TestWhatRequestlogSendsIsStored(t *testing.T) {
 		{ID: 2, ServedAt: at, Service: "sales-api", Route: "/v1/<ü>", Method: "PATCH", Status: 599, Duration: 0, Bytes: 0, RequestID: "", KeyName: ""},
 		{ID: 1, ServedAt: at, Service: "sales-api", Route: "/v1/orders/:id", Method: "GET", Status: 200, Duration: 1500, Bytes: 230, RequestID: "r1", KeyName: "sales-reader"},
 	}
-	log := requestlog.Start("sales-api", handler.URL, writer)
+	log, err := requestlog.Start(requestlog.Config{Service: "sales-api", URL: handler.URL, Key: writer, SpillDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range given {
 		log.Record(e)
 	}
 	log.Stop(t.Context())
-	if served, sent, dropped := log.Counts(); served != 4 || sent != 4 || dropped != 0 {
-		t.Fatalf("served %d, sent %d, dropped %d", served, sent, dropped)
+	if got := log.Counts(); got != (requestlog.Counts{Served: 4, Stored: 4}) {
+		t.Fatalf("%+v", got)
 	}
 	var got struct{ Items []apimetrics.Log }
 	if err := json.Unmarshal(conformance.Serve(t, routes.Handler()).Send(reader, "GET", "/v1/logs", "").Text, &got); err != nil {

@@ -60,24 +60,48 @@ func stopped() context.Context {
 	return ctx
 }
 
-func want(t *testing.T, c *Client, served, sent, dropped int64) {
+// begin starts a client without a spill.
+func begin(t testing.TB, url string, pause time.Duration) *Client {
 	t.Helper()
-	if s, n, d := c.Counts(); s != served || n != sent || d != dropped {
-		t.Errorf("served %d, sent %d, dropped %d; want %d, %d, %d", s, n, d, served, sent, dropped)
+	return beginWith(t, Config{URL: url}, pause)
+}
+
+func beginWith(t testing.TB, config Config, pause time.Duration) *Client {
+	t.Helper()
+	config.Service, config.Key = "api", "secret"
+	c, err := start(config, pause)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func want(t *testing.T, c *Client, counts Counts) {
+	t.Helper()
+	if got := c.Counts(); got != counts {
+		t.Errorf("got %+v, want %+v", got, counts)
 	}
 }
 
+// balanced says whether every request is in one place.
+func (c Counts) balanced() bool {
+	return c.Served == c.Stored+c.Spilled+c.Queued+c.Dropped && c.Stored >= 0 && c.Spilled >= 0 && c.Queued >= 0 && c.Dropped >= 0
+}
+
 func TestNilClientIsInert(t *testing.T) {
-	c := Start("api", "", "")
+	c, err := Start(Config{Service: "api"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.Record(Entry{})
-	want(t, c, 0, 0, 0)
+	want(t, c, Counts{})
 	c.Stop(context.Background())
 }
 
 func TestBatchesBySize(t *testing.T) {
 	t.Parallel()
 	url, batches := logger(t)
-	c := start("api", url, "secret", never)
+	c := begin(t, url, never)
 	for i := range 2*batchSize + 500 {
 		c.Record(Entry{Status: i})
 	}
@@ -95,13 +119,13 @@ func TestBatchesBySize(t *testing.T) {
 			next++
 		}
 	}
-	want(t, c, 2500, 2500, 0)
+	want(t, c, Counts{Served: 2500, Stored: 2500})
 }
 
 func TestBatchesByTime(t *testing.T) {
 	t.Parallel()
 	url, batches := logger(t)
-	c := start("api", url, "secret", time.Millisecond)
+	c := begin(t, url, time.Millisecond)
 	for range 3 { // each comes without another entry or Stop to push it
 		c.Record(Entry{})
 		if b := <-batches; len(b.Entries) != 1 {
@@ -109,7 +133,7 @@ func TestBatchesByTime(t *testing.T) {
 		}
 	}
 	c.Stop(context.Background())
-	want(t, c, 3, 3, 0)
+	want(t, c, Counts{Served: 3, Stored: 3})
 }
 
 // What callers invent is not kept: neither the path that no route matches nor
@@ -117,7 +141,7 @@ func TestBatchesByTime(t *testing.T) {
 func TestOddRequests(t *testing.T) {
 	t.Parallel()
 	url, batches := logger(t)
-	c := start("api", url, "secret", never)
+	c := begin(t, url, never)
 	for _, given := range []Entry{
 		{Method: "GET", Route: "/v1/orders/:id"},
 		{Method: "GET"},
@@ -157,23 +181,23 @@ func TestLoggersThatFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := start("api", logger(t), "secret", time.Millisecond)
+			c := begin(t, logger(t), time.Millisecond)
 			const entries = 20_000 // more than the queue holds
 			for range entries {
 				c.Record(Entry{})
 			}
 			c.Stop(stopped())
-			want(t, c, entries, 0, entries)
+			want(t, c, Counts{Served: entries, Dropped: entries})
 		})
 	}
 }
 
 // The queue is full and stays so: the logger hangs. Ten thousand requests at
-// once all go on, and at every moment each is sent, queued or dropped.
+// once all go on, and at every moment each is stored, queued or dropped.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	url, arrived := hanging(t)
-	c := start("api", url, "secret", never)
+	c := begin(t, url, never)
 	for range batchSize {
 		c.Record(Entry{})
 	}
@@ -181,42 +205,43 @@ func TestFullQueue(t *testing.T) {
 	for range 2 * queueSize {
 		c.Record(Entry{})
 	}
-	const held, before, requests = batchSize + queueSize, batchSize + 2*queueSize, 10_000
-	watching, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		for {
-			served, sent, dropped := c.Counts()
-			if queued := served - sent - dropped; queued < 0 || queued > held+requests {
-				t.Errorf("served %d, sent %d, dropped %d", served, sent, dropped)
-			}
-			select {
-			case <-watching:
-				return
-			default:
-				runtime.Gosched()
-			}
-		}
-	}()
+	const requests = 10_000
+	stop := watch(t, c)
 	var requestsDone sync.WaitGroup
 	for range requests {
 		requestsDone.Go(func() { c.Record(Entry{}) })
 	}
 	requestsDone.Wait()
-	close(watching)
-	<-watched
-	served, sent, dropped := c.Counts()
-	if served != before+requests || sent != 0 || served-dropped != held || len(c.queue) != queueSize {
-		t.Errorf("served %d, sent %d, dropped %d, queued %d", served, sent, dropped, len(c.queue))
-	}
+	stop()
+	const served = batchSize + 2*queueSize + requests
+	want(t, c, Counts{Served: served, Queued: queueSize, Dropped: served - queueSize})
 	c.Stop(stopped())
-	want(t, c, served, 0, served)
+	want(t, c, Counts{Served: served, Dropped: served})
+}
+
+// watch looks at the counts very often until stop is called.
+func watch(t *testing.T, c *Client) (stop func()) {
+	watching, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			if counts := c.Counts(); !counts.balanced() {
+				t.Errorf("%+v do not add up", counts)
+			}
+			select {
+			case <-watching:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+	}()
+	return func() { close(watching); <-watched }
 }
 
 // A request's method is a piece of its first line. Were it kept, a full queue
 // would keep the first lines of its requests in memory.
 func TestQueuedEntriesKeepNoRequestInMemory(t *testing.T) {
-	c := start("api", "http://127.0.0.1:1", "secret", never)
+	c := begin(t, "http://127.0.0.1:1", never)
 	before := heap()
 	const requests, line = 1000, 100_000
 	for range requests {
@@ -239,7 +264,7 @@ func heap() int64 {
 func TestStop(t *testing.T) {
 	t.Parallel()
 	url, batches := logger(t)
-	c := start("api", url, "secret", never)
+	c := begin(t, url, never)
 	c.Record(Entry{RequestID: "last"})
 	c.Stop(context.Background())
 	if b := <-batches; len(b.Entries) != 1 || b.Entries[0].RequestID != "last" {
@@ -247,14 +272,14 @@ func TestStop(t *testing.T) {
 	}
 	c.Record(Entry{}) // of a request that outlived the server's patience
 	c.Stop(context.Background())
-	want(t, c, 2, 1, 1)
+	want(t, c, Counts{Served: 2, Stored: 1, Dropped: 1})
 }
 
 // Stop returns when its context ends although the logger hangs.
 func TestStopEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	url, arrived := hanging(t)
-	c := start("api", url, "secret", never)
+	c := begin(t, url, never)
 	c.Record(Entry{})
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -262,14 +287,18 @@ func TestStopEndsWithItsContext(t *testing.T) {
 		cancel()
 	}()
 	c.Stop(ctx)
-	want(t, c, 1, 0, 1)
+	want(t, c, Counts{Served: 1, Dropped: 1})
 }
 
 func BenchmarkRecord(b *testing.B) {
 	url, _ := hanging(b)
-	for name, url := range map[string]string{"away": "http://127.0.0.1:1", "hangs": url} {
+	for name, config := range map[string]Config{
+		"away":    {URL: "http://127.0.0.1:1"},
+		"hangs":   {URL: url},
+		"spilled": {URL: url, SpillDir: b.TempDir(), SpillBytes: 16 << 20},
+	} {
 		b.Run(name, func(b *testing.B) {
-			c := start("api", url, "secret", batchPause)
+			c := beginWith(b, config, batchPause)
 			e := Entry{ServedAt: time.Now(), Route: "/v1/orders/:id", Method: "GET", Status: 200, Duration: 1500, RequestID: "0123456789"}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

@@ -35,6 +35,8 @@ type Config struct {
 	OIDC        oidctoken.Provider // tokens beside API keys; default: none
 	LoggerURL   string             `env:"LOGGER_URL"` // API metrics logger; empty: no request log
 	LoggerKey   string             `env:"LOGGER_KEY"`
+	SpillDir    string             `env:"SPILL_DIR"`                   // keeps request logs while the logger is away, for this process alone; empty: they are dropped
+	SpillBytes  int64              `env:"SPILL_BYTES"`                 // what it may take; default 256 MiB
 	RateLimit   int                `env:"RATE_LIMIT" envDefault:"200"` // requests per second and caller
 	Drain       time.Duration      `env:"DRAIN" envDefault:"0s"`       // how long to serve on after /readyz turned off
 	LogLevel    slog.Level         `env:"LOG_LEVEL" envDefault:"info"`
@@ -83,8 +85,17 @@ func run(ctx context.Context, config Config, routes Routes) error {
 	if err := prometheus.Register(db.Collector()); err != nil {
 		return fmt.Errorf("metrics of the connection pool: %w", err)
 	}
-	log := requestlog.Start(config.ServiceName, config.LoggerURL, config.LoggerKey)
+	log, err := requestlog.Start(requestlog.Config{
+		Service: config.ServiceName, URL: config.LoggerURL, Key: config.LoggerKey,
+		SpillDir: config.SpillDir, SpillBytes: config.SpillBytes,
+	})
+	if err != nil {
+		return err
+	}
 	defer log.Stop(context.WithoutCancel(ctx))
+	if err := prometheus.Register(log.Collector()); err != nil {
+		return fmt.Errorf("metrics of the request log: %w", err)
+	}
 
 	router, ready, err := routes(ctx, db, rest.Service{
 		Keys:  oidctoken.New(ctx, keys, config.OIDC),
