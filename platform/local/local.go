@@ -256,7 +256,8 @@ func (m *mesh) service(d Domain) (supervise.Spec, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Env = append(s.Env, "LOGGER_URL=http://"+loopback(m.Port(logger.Port)), "LOGGER_KEY="+key)
+		s.Env = append(s.Env, "LOGGER_URL=http://"+loopback(m.Port(logger.Port)), "LOGGER_KEY="+key,
+			"SPILL_DIR="+m.dir.Data(d.Service))
 	}
 	return s, nil
 }

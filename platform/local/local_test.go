@@ -383,6 +383,7 @@ func TestComponentsAreCompleteAndInOrder(t *testing.T) {
 		fmt.Sprintf("DATABASE_URL=postgres://sales_app@127.0.0.1:%d/sales_data?sslmode=disable", m.Port(topology.PortSalesDB)),
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", m.Port(topology.PortSalesAPI)),
 		fmt.Sprintf("LOGGER_URL=http://127.0.0.1:%d", m.Port(topology.PortSalesAPILogger)),
+		"SPILL_DIR=" + d.Data("sales-api"),
 		"LOGGER_KEY=", "PGPASSWORD=", "API_KEYS_FILE=" + d.Secrets(),
 	} {
 		if !strings.Contains(env, want) {
