@@ -62,6 +62,7 @@ type Lead struct {
 	Score        int        `json:"score"` // 0 to 100, how likely the lead is to convert
 	CreatedAt    time.Time  `json:"created_at"`
 	ConvertedAt  *time.Time `json:"converted_at"` // null unless converted
+	ExternalID   *string    `json:"external_id"`  // what its source calls it; null when unknown
 }
 
 // A NewLead is a lead to be taken in; it starts as new.

@@ -44,6 +44,19 @@ type Store interface {
 	// UpdateLead lets change change the lead's status, which nobody else changes meanwhile.
 	UpdateLead(ctx context.Context, id int64, change func(*Lead) error) (Lead, error)
 
+	// Import takes in the rows of a file, parks those it cannot, and goes on with
+	// an import that was interrupted.
+	Import(context.Context, ImportRequest, ImportSource) (Import, error)
+	ImportOf(ctx context.Context, id int64) (Import, error)
+	DeadLetter(ctx context.Context, id int64) (DeadLetter, error)
+	DeadLetters(context.Context, LetterFilter) ([]DeadLetter, error)
+	// UpdateDeadLetter lets change change the row or the status of the letter, which
+	// nobody else changes meanwhile.
+	UpdateDeadLetter(ctx context.Context, id int64, change func(*DeadLetter) error) (DeadLetter, error)
+	// DriveDeadLetter stores the lead that read finds in a parked letter.
+	// UnknownCampaigns: its campaign is unknown; ErrConflict: its external id is known.
+	DriveDeadLetter(ctx context.Context, id int64, read func(DeadLetter) (ImportedLead, error)) (DeadLetter, error)
+
 	Ready(context.Context) error
 }
 

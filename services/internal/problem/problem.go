@@ -26,6 +26,7 @@ const (
 	CodeMethod          = "method_not_allowed"
 	CodeConflict        = "conflict"
 	CodeTooLarge        = "payload_too_large"
+	CodeTimeout         = "request_timeout"
 	CodeMediaType       = "unsupported_media_type"
 	CodePrecondition    = "precondition_failed"
 	CodePreconditionReq = "precondition_required"

@@ -3,6 +3,8 @@ package ingest
 
 import (
 	_ "embed" // the description of the API
+	"maps"
+	"slices"
 
 	"github.com/datameesh/datameesh/services/internal/rest"
 	"github.com/datameesh/datameesh/services/marketing"
@@ -17,7 +19,10 @@ const (
 	ingest = "leads:ingest"
 )
 
-type server struct{ store marketing.Store }
+type server struct {
+	store     marketing.Store
+	importing chan struct{} // holds one value for each import that runs
+}
 
 // Routes gives the routes of the marketing ingest API on the store.
 func Routes(store marketing.Store, service rest.Service) (*rest.Router, error) {
@@ -27,7 +32,7 @@ func Routes(store marketing.Store, service rest.Service) (*rest.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := server{store}
+	s := server{store, make(chan struct{}, maxImports)}
 
 	r.GET("/v1/campaigns", read, s.listCampaigns)
 	r.POST("/v1/campaigns", ingest, s.createCampaign)
@@ -39,6 +44,14 @@ func Routes(store marketing.Store, service rest.Service) (*rest.Router, error) {
 	r.POST("/v1/leads/batch", ingest, s.createLeads)
 	r.GET("/v1/leads/:id", read, s.getLead)
 	r.POST("/v1/leads/:id/status", ingest, s.setLeadStatus)
+
+	r.Upload("/v1/leads/import", ingest, maxImport, slices.Sorted(maps.Keys(importFormats)), s.importLeads)
+	r.GET("/v1/leads/imports/:id", read, s.getImport)
+	r.GET("/v1/leads/dead-letters", read, s.listDeadLetters)
+	r.GET("/v1/leads/dead-letters/:id", read, s.getDeadLetter)
+	r.PATCH("/v1/leads/dead-letters/:id", ingest, s.correctDeadLetter)
+	r.POST("/v1/leads/dead-letters/:id/drive", ingest, s.driveDeadLetter)
+	r.POST("/v1/leads/dead-letters/:id/discard", ingest, s.discardDeadLetter)
 
 	return r, nil
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/datameesh/datameesh/services/marketing"
 )
 
-const leadColumns = `lead_id, email, full_name, source, campaign_id, campaign_name, status, score, created_at, converted_at`
+const leadColumns = `lead_id, email, full_name, source, campaign_id, campaign_name, status, score, created_at, converted_at, external_id`
 
 func scanLead(row pgx.CollectableRow) (l marketing.Lead, err error) {
-	err = row.Scan(&l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt)
+	err = row.Scan(&l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID)
 	return l, err
 }
 

@@ -1,0 +1,106 @@
+package rest
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/datameesh/datameesh/services/internal/idempotency"
+	"github.com/datameesh/datameesh/services/internal/problem"
+)
+
+// Time limits of an upload, in place of the server's, which fit small bodies. A
+// caller may take as long as minRate needs, and patience beside.
+const (
+	patience = 30 * time.Second
+	minRate  = 16 << 10 // bytes per second
+	// answerWithin is how long the last rows may take from the last byte to the answer.
+	answerWithin = 60 * time.Second
+)
+
+// An Upload is a request whose body is read as it comes.
+type Upload struct {
+	Caller    string // name of the API key
+	Key       string // Idempotency-Key
+	MediaType string
+	// Body gives problems as errors; io.EOF means that the body is complete.
+	Body io.Reader
+}
+
+// Upload adds a POST route for bodies of up to maxBytes bytes in one of the
+// media types. It needs an Idempotency-Key: who sends much must be able to go on
+// after an interruption.
+func (r *Router) Upload(path, scope string, maxBytes int64, mediaTypes []string, h func(*gin.Context, Upload) error) {
+	r.engine.POST(path, r.handle(scope, func(c *gin.Context) error {
+		upload, err := newUpload(c, maxBytes, mediaTypes)
+		if err != nil {
+			return err
+		}
+		return h(c, upload)
+	}))
+}
+
+func newUpload(c *gin.Context, maxBytes int64, mediaTypes []string) (Upload, error) {
+	mediaType, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
+	encoding := c.GetHeader("Content-Encoding")
+	if err != nil || !slices.Contains(mediaTypes, mediaType) || encoding != "" && encoding != "identity" {
+		return Upload{}, problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: %s, and without Content-Encoding.", strings.Join(mediaTypes, " or "))
+	}
+	key := c.GetHeader(idempotency.Header)
+	if key == "" || len(key) > 255 {
+		return Upload{}, problem.New(http.StatusBadRequest, problem.CodeMalformed, "Send an %s of 1 to 255 characters: with it an upload that is interrupted can be sent again, and goes on without doing anything twice.", idempotency.Header)
+	}
+	if c.Request.ContentLength > maxBytes {
+		return Upload{}, tooLarge(maxBytes)
+	}
+	return Upload{
+		Caller:    c.GetString(callerName),
+		Key:       key,
+		MediaType: mediaType,
+		Body: &pacedBody{
+			body: http.MaxBytesReader(c.Writer, c.Request.Body, maxBytes),
+			conn: http.NewResponseController(c.Writer),
+			left: patience,
+		},
+	}, nil
+}
+
+func tooLarge(maxBytes int64) error {
+	return problem.New(http.StatusRequestEntityTooLarge, problem.CodeTooLarge, "The body is larger than %d bytes; send it in parts.", maxBytes)
+}
+
+// A pacedBody moves the deadlines of its connection on while data flows. Only
+// the time spent waiting for the caller counts, not that of the database.
+type pacedBody struct {
+	body io.Reader
+	conn *http.ResponseController
+	left time.Duration // how long the caller may still be waited for
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	begin := time.Now()
+	deadline := begin.Add(min(b.left, patience))
+	if err := errors.Join(b.conn.SetReadDeadline(deadline), b.conn.SetWriteDeadline(deadline.Add(answerWithin))); err != nil {
+		return 0, err
+	}
+	n, err := b.body.Read(p)
+	b.left += time.Duration(n)*time.Second/minRate - time.Since(begin)
+	var limit *http.MaxBytesError
+	switch {
+	case err == nil, errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return n, err
+	case errors.As(err, &limit):
+		return n, tooLarge(limit.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, problem.New(http.StatusRequestTimeout, problem.CodeTimeout, "The body came too slowly: it must come with %d bytes a second. Send it again with the same %s.", minRate, idempotency.Header)
+	default:
+		return n, problem.New(http.StatusBadRequest, problem.CodeMalformed, "The body ends before it is complete. Send it again with the same %s.", idempotency.Header)
+	}
+}

@@ -1,0 +1,5 @@
+BEGIN;
+
+ALTER TABLE leads DROP COLUMN external_id;
+
+COMMIT;
