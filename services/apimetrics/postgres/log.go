@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
+	"github.com/datameesh/datameesh/services/internal/idempotency"
 )
 
 const logColumns = `log_id, served_at, service, route, method, status, duration_us, response_bytes, request_id, api_key`
@@ -21,7 +22,8 @@ func scanLog(row pgx.CollectableRow) (l apimetrics.Log, err error) {
 
 var entryColumns = []string{"served_at", "service", "route", "method", "status", "duration_us", "response_bytes", "request_id", "api_key"}
 
-// StoreLogs stores entries and adds them to the metrics, both or neither.
+// StoreLogs stores entries and adds them to the metrics, both or neither, and
+// once for each Idempotency-Key in the context.
 func (s *Store) StoreLogs(ctx context.Context, entries []apimetrics.Entry) error {
 	if err := s.MakePartitions(ctx, entries...); err != nil {
 		// Then the entries go to the default partition, and move when the
@@ -36,18 +38,23 @@ func (s *Store) StoreLogs(ctx context.Context, entries []apimetrics.Entry) error
 }
 
 func (s *Store) storeLogs(ctx context.Context, entries []apimetrics.Entry) error {
-	return s.db.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"api_logs"}, entryColumns, pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
-			e := entries[i]
-			return []any{e.ServedAt, e.Service, e.Route, e.Method, e.Status, e.Duration, e.Bytes, e.RequestID, e.KeyName}, nil
-		}))
-		if err != nil {
-			return err
-		}
-		batch := addMetrics(apimetrics.Rollup(entries))
-		batch.Queue(touch)
-		return tx.SendBatch(ctx, batch).Close()
+	_, err := idempotency.Do(ctx, s.db, func(q idempotency.Querier) (int, error) {
+		return len(entries), pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error { return insertLogs(ctx, tx, entries) })
 	})
+	return err
+}
+
+func insertLogs(ctx context.Context, tx pgx.Tx, entries []apimetrics.Entry) error {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"api_logs"}, entryColumns, pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
+		e := entries[i]
+		return []any{e.ServedAt, e.Service, e.Route, e.Method, e.Status, e.Duration, e.Bytes, e.RequestID, e.KeyName}, nil
+	}))
+	if err != nil {
+		return err
+	}
+	batch := addMetrics(apimetrics.Rollup(entries))
+	batch.Queue(touch)
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 // isRouted recognises a row that was on its way into the default partition while

@@ -49,6 +49,8 @@ type Beginner interface {
 // A Querier runs statements; a pool does, and so does a transaction.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	// Begin begins a transaction, or a savepoint inside of one.
+	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
 // DB is what Do needs of a pool.

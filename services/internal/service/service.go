@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -48,10 +49,15 @@ type Routes func(context.Context, *database.DB, rest.Service) (*rest.Router, fun
 
 // Main runs the service called name until SIGINT or SIGTERM and gives its exit
 // code: 0 after a graceful stop, 1 after a failure, 2 for a wrong environment.
-func Main(name string, routes Routes) int {
+// What only this service is told by its environment goes to more, pointers to
+// structs like Config.
+func Main(name string, routes Routes, more ...any) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := env.ParseAs[Config]()
+	for _, further := range more {
+		err = errors.Join(err, env.Parse(further))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 2

@@ -23,4 +23,14 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 	if code := Main("sales-api", nil); code != 2 {
 		t.Errorf("exit code %d", code)
 	}
+	for name, value := range map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATABASE_URL": "postgres://", "API_KEYS_FILE": "none", "RATE_LIMIT": "1", "DRAIN": "1s"} {
+		t.Setenv(name, value)
+	}
+	var own struct {
+		Days int `env:"RETENTION_DAYS"`
+	}
+	t.Setenv("RETENTION_DAYS", "few")
+	if code := Main("sales-api", nil, &own); code != 2 {
+		t.Errorf("a bad variable of the service alone: exit code %d", code)
+	}
 }

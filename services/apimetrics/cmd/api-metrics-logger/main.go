@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"github.com/datameesh/datameesh/services/apimetrics/collect"
@@ -14,12 +13,15 @@ import (
 )
 
 func main() {
+	// How long request logs and the metrics rolled up from them are kept.
+	var config struct {
+		Logs    postgres.Days `env:"RETENTION_DAYS" envDefault:"30"`
+		Metrics postgres.Days `env:"METRICS_RETENTION_DAYS" envDefault:"400"`
+	}
 	os.Exit(service.Main("api-metrics-logger", func(ctx context.Context, db *database.DB, s rest.Service) (*rest.Router, func(context.Context) error, error) {
 		store := postgres.New(db)
-		if err := store.MakePartitions(ctx); err != nil {
-			slog.WarnContext(ctx, "partitions not made; the first batch makes them", "error", err)
-		}
+		go store.Tidy(ctx, postgres.Retention{Logs: config.Logs, Metrics: config.Metrics})
 		router, err := collect.Routes(store, s)
 		return router, store.Ready, err
-	}))
+	}, &config))
 }
