@@ -194,7 +194,8 @@ func reset(ctx context.Context, tx pgx.Tx, plan Plan, p Params) error {
 	for i, table := range plan.Tables {
 		tables[i] = pgx.Identifier{table}.Sanitize()
 	}
-	if _, err := tx.Exec(ctx, `TRUNCATE `+strings.Join(tables, ", ")+` RESTART IDENTITY`); err != nil {
+	// What refers to the rows goes with them.
+	if _, err := tx.Exec(ctx, `TRUNCATE `+strings.Join(tables, ", ")+` RESTART IDENTITY CASCADE`); err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}
 	rows, err := json.Marshal(p.Rows)
