@@ -8,7 +8,11 @@ import (
 
 // An ImportedLead is a row of a file of leads.
 type ImportedLead struct {
-	NewLead
+	Email      string `json:"email"`
+	FullName   string `json:"full_name"`
+	Source     string `json:"source"`
+	CampaignID int64  `json:"campaign_id"`
+	Score      int    `json:"score"`
 	// ExternalID is what the system that the lead comes from calls it; empty when
 	// unknown. A lead that its source has already is not stored again.
 	ExternalID string `json:"external_id"`
@@ -19,7 +23,7 @@ var ImportColumns = []string{"email", "full_name", "source", "campaign_id"}
 
 // Validate gives what is wrong, by JSON pointer; nothing when all is right.
 func (l ImportedLead) Validate() map[string]string {
-	wrong := l.NewLead.Validate()
+	wrong := NewLead{l.Email, l.FullName, l.Source, l.CampaignID, l.Score}.Validate()
 	if l.ExternalID != "" {
 		if detail := text(l.ExternalID, 200); detail != "" {
 			wrong["/external_id"] = detail

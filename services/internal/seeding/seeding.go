@@ -1,4 +1,4 @@
-// Package seeding is the program that fills a domain's database with fake data.
+// Package seeding is the program that fills a domain's database.
 //
 // Data is copied in transactions of a few thousand rows. Each transaction also
 // notes in mesh_meta how far the seeding is, so one that was cut off goes on
@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/population"
 )
 
@@ -64,6 +65,16 @@ type Domain struct {
 	// Tables whose row counts --rows may set, each with the count it sets.
 	Tables map[string]func(*population.Rows) *int64
 	Plan   func(Params) Plan
+	// Load stores the rows of a file instead of fake ones, for --from. Sent again
+	// the same file changes nothing.
+	Load func(ctx context.Context, db *database.DB, path string) (Loaded, error)
+}
+
+// Loaded is what became of the rows of a file.
+type Loaded struct {
+	Stored, Known, Bad int64
+	// BadAt says where the bad rows are.
+	BadAt string
 }
 
 // errUsage marks wrong usage, exit code 2.
@@ -72,6 +83,7 @@ var errUsage = errors.New("wrong usage")
 type options struct {
 	Params
 	force, ifEmpty bool
+	from           string
 }
 
 // Main runs the seeder with args and gives its exit code.
@@ -80,7 +92,9 @@ func Main(ctx context.Context, domain Domain, args []string, stdout, stderr io.W
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	if err == nil {
+	if err == nil && opts.from != "" {
+		err = load(ctx, domain, opts.from, stdout, stderr)
+	} else if err == nil {
 		err = run(ctx, domain, opts, stdout, stderr)
 	}
 	switch {
@@ -124,9 +138,12 @@ func parse(domain Domain, args []string, help io.Writer) (options, error) {
 		rows[table] = n
 		return nil
 	})
+	if domain.Load != nil {
+		flags.StringVar(&opts.from, "from", "", "load the rows of `FILE` (.csv with a header row, or .ndjson) instead; rows that are known already are left out")
+	}
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(help, "%s fills the database with fake data.\n\nEnvironment: DATABASE_URL (postgres://OWNER@HOST:PORT/DATABASE), PGPASSWORD.\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 database not reached, 130 interrupted.\n\n", domain.Program)
+		fmt.Fprintf(help, "%s fills the database with fake data, or with a file of yours.\n\nEnvironment: DATABASE_URL (postgres://OWNER@HOST:PORT/DATABASE), PGPASSWORD.\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 database not reached, 130 interrupted.\n\n", domain.Program)
 		flags.SetOutput(help)
 		flags.PrintDefaults()
 		return opts, err
@@ -136,6 +153,9 @@ func parse(domain Domain, args []string, help io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return opts, fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
+	}
+	if opts.from != "" && flags.NFlag() > 1 {
+		return opts, fmt.Errorf("%w: --from goes with no other flag", errUsage)
 	}
 	counts, ok := population.Scales[*scale]
 	if !ok {

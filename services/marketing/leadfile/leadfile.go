@@ -2,11 +2,7 @@
 package leadfile
 
 import (
-	"errors"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
 	"github.com/datameesh/datameesh/services/internal/rowfile"
@@ -52,7 +48,7 @@ func (f *File) Batch() ([]marketing.ImportRow, error) {
 	rows, err := f.rows.Batch(batchRows, batchBytes)
 	list := make([]marketing.ImportRow, len(rows))
 	for i, row := range rows {
-		list[i] = marketing.ImportRow{Position: row.Line, Raw: row.Text, Lead: row.Value, Wrong: reason(row.Err, row.Value)}
+		list[i] = marketing.ImportRow{Position: row.Line, Raw: row.Text, Lead: row.Value, Wrong: rowfile.Reason(row.Value, row.Err)}
 	}
 	return list, err
 }
@@ -61,47 +57,8 @@ func (f *File) Batch() ([]marketing.ImportRow, error) {
 // holds none.
 func Read(letter marketing.DeadLetter) (marketing.ImportedLead, error) {
 	lead, err := rowfile.Parse[marketing.ImportedLead](rowfile.Format(letter.Format), letter.Columns, letter.Raw)
-	if why := reason(err, lead); why != "" {
+	if why := rowfile.Reason(lead, err); why != "" {
 		return lead, problem.Invalid(map[string]string{"/raw": why})
 	}
 	return lead, nil
-}
-
-// maxReason bounds a reason, in bytes: unknown fields may have names of any length.
-const maxReason = 500
-
-// reason says in one line why a row is no lead; "" when it is one. It names
-// fields, never what stands in them.
-func reason(err error, lead marketing.ImportedLead) string {
-	text := explain(err, lead)
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + " …"
-	}
-	return text
-}
-
-func explain(err error, lead marketing.ImportedLead) string {
-	wrong := map[string]string{}
-	var p *problem.Problem
-	switch {
-	case errors.As(err, &p) && len(p.Fields) == 0:
-		return p.Detail
-	case errors.As(err, &p):
-		for _, field := range p.Fields {
-			wrong[field.Pointer] = field.Detail
-		}
-	case err != nil:
-		return "the row " + err.Error()
-	default:
-		wrong = lead.Validate()
-	}
-	var parts []string
-	for _, pointer := range slices.Sorted(maps.Keys(wrong)) {
-		name := strings.TrimPrefix(pointer, "/")
-		if name == "" {
-			name = "the row"
-		}
-		parts = append(parts, name+" "+wrong[pointer])
-	}
-	return strings.Join(parts, "; ")
 }

@@ -249,6 +249,19 @@ func park(ctx context.Context, tx pgx.Tx, id int64, rows []marketing.ImportRow) 
 	return nil
 }
 
+// Imported gives what was done of an import so far; nothing of a new one.
+func (s *Store) Imported(ctx context.Context, request marketing.ImportRequest) (i marketing.Import, err error) {
+	err = s.db.QueryRow(ctx, `
+		SELECT import_id, stored, duplicates, parked
+		  FROM lead_imports
+		 WHERE caller = $1 AND idempotency_key = $2`,
+		request.Caller, request.Key).Scan(&i.ID, &i.Stored, &i.Duplicates, &i.Parked)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return i, wrap(err, "look for the import")
+}
+
 // ImportOf gives the import with the id.
 func (s *Store) ImportOf(ctx context.Context, id int64) (i marketing.Import, err error) {
 	err = s.db.QueryRow(ctx, `

@@ -25,6 +25,7 @@ var Domain = seeding.Domain{
 		"leads":     func(r *population.Rows) *int64 { return &r.Leads },
 	},
 	Plan: plan,
+	Load: load,
 }
 
 // leadsPerTransaction: enough for COPY to be fast and few enough to be repeated

@@ -23,6 +23,7 @@ var Domain = seeding.Domain{
 		"orders":    func(r *population.Rows) *int64 { return &r.Orders },
 	},
 	Plan: plan,
+	Load: load,
 }
 
 // customersPerTransaction: with their orders some ten thousand rows, enough for
