@@ -6,6 +6,7 @@ COMMENT ON COLUMN leads.external_id IS 'What the system that the lead came from 
 
 -- Not CONCURRENTLY: the column is all null, so the index is empty and made at
 -- once, and migrators that wait for each other would wait for ever with it.
+-- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX leads_external_id_key ON leads (source, external_id) WHERE external_id IS NOT NULL;
 
 GRANT INSERT (external_id) ON leads TO marketing_app;
