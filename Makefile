@@ -39,7 +39,7 @@ seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
 .PHONY: test check
-test: lint test/modules test/unit test/e2e ## everything that CI runs
+test: lint test/modules test/unit test/e2e test/crash ## everything that CI runs
 check: test
 
 .PHONY: test/unit
@@ -50,13 +50,49 @@ test/unit: build $(GOTESTSUM) $(GOLANGCI_LINT) ## all Go tests with the race det
 test/e2e: build $(GOTESTSUM) ## a whole mesh on free ports: up, use, break, heal, down
 	@$(GOTESTSUM) --format standard-verbose -- -race -count=1 -tags e2e -timeout 20m ./platform/e2e
 
+.PHONY: test/crash test/long
+test/crash: build $(GOTESTSUM) ## services and databases killed under load: nothing acknowledged is lost
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags crash -timeout 10m ./platform/crash
+
+test/long: build $(GOTESTSUM) ## the faults of test/crash in full: 20 crashes, 10,000 requests, 500 slow clients
+	@CRASH_TEST_LONG=1 $(GOTESTSUM) --format standard-verbose -- -count=1 -tags crash -timeout 60m ./platform/crash
+
 .PHONY: test/modules
 test/modules: ## each module builds and vets alone, without the workspace
 	@for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
 
+.PHONY: bench
+bench: build ## measure the services against others, write docs/benchmarks.* (BENCH="-only ID", "-short")
+	@$(GO) run ./platform/bench $(BENCH)
+
+# Each target for FUZZTIME; what a run finds lies in testdata/fuzz of its package.
+FUZZTIME ?= 60s
+.PHONY: fuzz
+fuzz: ## fuzz every parser for FUZZTIME each (the tests only run the corpus)
+	@grep -rl --include='*_test.go' '^func Fuzz' services platform | while read -r file; do \
+		dir=$$(dirname $$file); \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$dir $$target"; \
+			(cd $$dir && $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) .) || exit 1; \
+		done; \
+	done
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint with the walls of docs/design.md
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GOLANGCI_LINT) run ./...) || exit 1; done
+
+lint: lint/migrations
+
+# squawk comes from npm, pinned with its checksum in services/squawk. Not "npm ci":
+# it wants the programs of all other systems in the lock file too.
+SQUAWK := $(TOOLS)/squawk-2.66.0/node_modules/.bin/squawk
+
+.PHONY: lint/migrations
+lint/migrations: ## squawk on every migration: what would lock a table for long fails
+	@if ! command -v npm >/dev/null; then echo "not run: lint/migrations needs npm"; test "$$CI" != true; exit; fi; \
+	test -x $(SQUAWK) || { mkdir -p $(TOOLS)/squawk-2.66.0 && cp services/squawk/package.json services/squawk/package-lock.json $(TOOLS)/squawk-2.66.0/ && \
+		npm install --no-save --prefix $(TOOLS)/squawk-2.66.0 --no-audit --no-fund --loglevel=error >/dev/null; } && \
+	cd services && $(SQUAWK) --config .squawk.toml */migrations/*.up.sql
 
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint, once per machine (some minutes)"
