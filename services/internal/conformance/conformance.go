@@ -71,6 +71,9 @@ func Serve(t testing.TB, handler http.Handler) *Server {
 	return &Server{t, server.URL, description, router}
 }
 
+// URL gives the URL of a path, for requests that Send cannot make.
+func (s *Server) URL(path string) string { return s.url + path }
+
 // Keys makes a ring of keys, each with its scopes; a key's name is the key.
 func Keys(t testing.TB, scopes map[string][]string) *apikey.Ring {
 	t.Helper()

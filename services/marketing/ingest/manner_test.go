@@ -26,11 +26,14 @@ func TestOfTwoChangesTheSecondMustReadAgain(t *testing.T) {
 func TestParallelDuplicatesHaveTheEffectOfOne(t *testing.T) {
 	c := newCaller(t)
 	campaign := c.want(201, "POST", "/v1/campaigns", newsletter).Body["campaign_id"]
-	for path, body := range map[string]string{
-		"/v1/leads":       lead("a@example.com", campaign),
-		"/v1/leads/batch": batch(lead("b@example.com", campaign), lead("b@example.com", campaign)),
+	for _, same := range []struct {
+		path, body string
+		senders    int
+	}{
+		{"/v1/leads", lead("a@example.com", campaign), 1000},
+		{"/v1/leads/batch", batch(lead("b@example.com", campaign), lead("b@example.com", campaign)), 40},
 	} {
-		answers := make([]string, 40)
+		path, body, answers := same.path, same.body, make([]string, same.senders)
 		var senders sync.WaitGroup
 		for i := range answers {
 			senders.Go(func() {

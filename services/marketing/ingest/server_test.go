@@ -23,13 +23,28 @@ const (
 type caller struct {
 	*conformance.Server
 	t      *testing.T
+	db     pgtest.Database
 	routes []string
 }
 
 func newCaller(t *testing.T) caller {
 	t.Helper()
 	t.Parallel()
-	pool, err := database.Open(t.Context(), pgtest.New(t, schema).URL("marketing_app"), "test")
+	return newCallerAlone(t)
+}
+
+// newCallerAlone is newCaller for a test that runs while no other does.
+func newCallerAlone(t *testing.T) caller {
+	t.Helper()
+	db := pgtest.New(t, schema)
+	routes := routes(t, db.URL("marketing_app"))
+	return caller{conformance.Serve(t, routes.Handler()), t, db, routes.Routes()}
+}
+
+// routes gives the API on the database with the URL.
+func routes(t *testing.T, url string) *rest.Router {
+	t.Helper()
+	pool, err := database.Open(t.Context(), url, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +54,7 @@ func newCaller(t *testing.T) caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return caller{conformance.Serve(t, routes.Handler()), t, routes.Routes()}
+	return routes
 }
 
 // want sends with the key that fits the method and fails unless the answer has
