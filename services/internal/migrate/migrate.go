@@ -13,23 +13,31 @@ import (
 	"time"
 
 	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/database"
 	_ "github.com/golang-migrate/migrate/v4/database/pgx/v5" // the pgx5:// driver
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 )
 
-const usage = `Usage: %s up | down [N] | version
+const usage = `Usage: %s up | down [N] | version | force N
 
   up        apply every migration that is not applied yet
   down [N]  take back the last N migrations (default 1; "all" takes back all)
   version   print the version of the schema
+  force N   note that the schema is that of version N (0: empty), running nothing;
+            for a schema that was left dirty
 
 Environment: DATABASE_URL (postgres://OWNER@HOST:PORT/DATABASE), PGPASSWORD.
 Exit codes: 0 done, 1 a migration failed, 2 wrong usage, 3 database not reached.
 `
 
-// lockTimeout bounds the wait for another migrator; the second of two at once
-// finds nothing left to do.
-const lockTimeout = time.Minute
+const (
+	// migratorTimeout bounds the wait for another migrator; the second of two at
+	// once finds nothing left to do.
+	migratorTimeout = time.Minute
+	// lockTimeout bounds the wait of a statement for a table that others use: as
+	// long as it waits, all that come after it wait too.
+	lockTimeout = 5 * time.Second
+)
 
 // Main runs the program name with args (up, down, version) on the migrations in
 // files and gives its exit code.
@@ -57,14 +65,14 @@ func Main(ctx context.Context, name string, args []string, files fs.FS, stdout, 
 	defer m.Close() //nolint:errcheck // the process ends; the result is already known
 	defer context.AfterFunc(ctx, func() { m.GracefulStop <- true })()
 
-	switch err := run(m, direction, steps); {
+	switch err := patiently(func() error { return run(m, direction, steps) }); {
 	case errors.Is(err, migrate.ErrNoChange):
 		fmt.Fprintln(stderr, "no change")
 	case errors.Is(err, migrate.ErrNilVersion):
 		fmt.Fprintln(stdout, "0")
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "%s %s: %v\n", name, direction, describe(err))
+		fmt.Fprintf(stderr, "%s %s: %v\n", name, direction, describe(err, name, m, target, files))
 		return 1
 	}
 	version, dirty, err := m.Version()
@@ -76,7 +84,7 @@ func Main(ctx context.Context, name string, args []string, files fs.FS, stdout, 
 		return 1
 	}
 	if dirty {
-		fmt.Fprintf(stderr, "%s: version %d is dirty: a migration was cut off in the middle; look at the schema and mend it by hand\n", name, version)
+		fmt.Fprintf(stderr, "%s: %v\n", name, mend(name, int(version)))
 		return 1
 	}
 	fmt.Fprintln(stdout, version)
@@ -94,8 +102,8 @@ func Up(databaseURL string, files fs.FS) error {
 		return fmt.Errorf("cannot reach the database: %w", err)
 	}
 	defer m.Close() //nolint:errcheck // the result is already known
-	if err := run(m, "up", 0); err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return describe(err)
+	if err := patiently(func() error { return run(m, "up", 0) }); err != nil && !errors.Is(err, migrate.ErrNoChange) {
+		return describe(err, "the migrator", m, target, files)
 	}
 	return nil
 }
@@ -105,11 +113,15 @@ func open(target string, files fs.FS) (*migrate.Migrate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded migrations: %w", err)
 	}
-	m, err := migrate.NewWithSourceInstance("iofs", source, target)
+	var m *migrate.Migrate
+	err = patiently(func() (err error) {
+		m, err = migrate.NewWithSourceInstance("iofs", source, target)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	m.LockTimeout = lockTimeout
+	m.LockTimeout = migratorTimeout
 	return m, nil
 }
 
@@ -138,8 +150,28 @@ func parse(args []string) (direction string, steps int, err error) {
 			return "", 0, fmt.Errorf("down takes a number of migrations from 1, or \"all\", got %q", args[1])
 		}
 		return direction, steps, nil
+	case "force":
+		if len(args) != 2 {
+			return "", 0, errors.New("force takes the version that the schema has")
+		}
+		if steps, err = strconv.Atoi(args[1]); err != nil || steps < 0 {
+			return "", 0, fmt.Errorf("force takes a version, 0 for an empty schema, got %q", args[1])
+		}
+		return direction, steps, nil
 	default:
 		return "", 0, fmt.Errorf("unknown command %q", direction)
+	}
+}
+
+// patiently runs f again while another migrator is at work: golang-migrate's lock
+// is subject to lockTimeout too.
+func patiently(f func() error) error {
+	for deadline := time.Now().Add(migratorTimeout); ; {
+		err := f()
+		var of *database.Error
+		if !errors.As(err, &of) || of.Err != "try lock failed" || time.Now().After(deadline) {
+			return err
+		}
 	}
 }
 
@@ -151,22 +183,47 @@ func run(m *migrate.Migrate, direction string, steps int) error {
 		return m.Down()
 	case direction == "down":
 		return m.Steps(-steps)
+	case direction == "force" && steps == 0:
+		return m.Force(database.NilVersion)
+	case direction == "force":
+		return m.Force(steps)
 	default:
 		_, _, err := m.Version()
 		return err
 	}
 }
 
-func describe(err error) error {
+// describe adds to what m failed with how to mend what it left, and closes m.
+func describe(err error, name string, m *migrate.Migrate, target string, files fs.FS) error {
 	var dirty migrate.ErrDirty
 	if errors.As(err, &dirty) {
-		return fmt.Errorf("the schema is dirty at version %d: a migration was cut off in the middle; look at the schema and mend it by hand", dirty.Version)
+		return mend(name, dirty.Version)
 	}
 	var short migrate.ErrShortLimit
 	if errors.As(err, &short) {
 		return fmt.Errorf("%d fewer migrations than asked for were there; all of them were taken back", short.Short)
 	}
+	// The connection of a migration that failed is in a transaction that was
+	// aborted, holds the migrators' lock and answers nothing more.
+	if _, closeErr := m.Close(); closeErr != nil {
+		return errors.Join(err, closeErr)
+	}
+	again, openErr := open(target, files)
+	if openErr != nil {
+		return errors.Join(err, openErr)
+	}
+	defer again.Close() //nolint:errcheck // the result is already known
+	if version, dirty, versionErr := again.Version(); versionErr == nil && dirty {
+		return fmt.Errorf("%w\n%w", err, mend(name, int(version)))
+	}
 	return err
+}
+
+// mend says what to do about a migration that failed or was cut off. Each is one
+// transaction, so nothing of it is there.
+func mend(name string, version int) error {
+	return fmt.Errorf("the schema is dirty: migration %d did not end, and was taken back as a whole; mend what was wrong and run: %s force %d && %s up"+
+		" (after a down that did not end: %s force %d)", version, name, version-1, name, name, version+1)
 }
 
 // driverURL turns the URL of the environment into the one golang-migrate's pgx
@@ -182,6 +239,7 @@ func driverURL(databaseURL string) (string, error) {
 	u.Scheme = "pgx5"
 	query := u.Query()
 	query.Set("connect_timeout", "5")
+	query.Set("lock_timeout", strconv.FormatInt(lockTimeout.Milliseconds(), 10))
 	u.RawQuery = query.Encode()
 	return u.String(), nil
 }

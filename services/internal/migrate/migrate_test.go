@@ -25,6 +25,8 @@ func TestMainSaysWhatIsWrong(t *testing.T) {
 		{"unknown", "postgres://a@127.0.0.1:1/b", []string{"sideways"}, 2, "sideways"},
 		{"up with more", "postgres://a@127.0.0.1:1/b", []string{"up", "2"}, 2, "no argument"},
 		{"down by words", "postgres://a@127.0.0.1:1/b", []string{"down", "two"}, 2, "two"},
+		{"force without version", "postgres://a@127.0.0.1:1/b", []string{"force"}, 2, "version"},
+		{"force by words", "postgres://a@127.0.0.1:1/b", []string{"force", "-1"}, 2, "-1"},
 		{"no URL", "", []string{"up"}, 2, "DATABASE_URL is not set"},
 		{"other URL", "mysql://a@127.0.0.1:1/b", []string{"up"}, 2, "PostgreSQL URL"},
 		{"no server", "postgres://a@127.0.0.1:1/b?sslmode=disable", []string{"version"}, 3, "cannot reach"},
