@@ -126,11 +126,16 @@ func bucketPolicy(grants []Grant, bucket string) ([]byte, error) {
 	return text, err
 }
 
-// personPolicy is the policy of one person for all buckets.
+// personPolicy is the policy of one person for all buckets, as MinIO takes it.
 func (g Grant) personPolicy() ([]byte, error) {
 	p := policy{Version: "2012-10-17"}
 	for _, bucket := range []string{Lake, Backups} {
-		p.Statement = append(p.Statement, g.statements(bucket)...)
+		for _, s := range g.statements(bucket) {
+			if s.Condition["Null"] != nil { // MinIO does compare an empty prefix
+				s.Condition = map[string]map[string][]string{"StringEquals": {"s3:prefix": {""}, "s3:delimiter": {"/"}}}
+			}
+			p.Statement = append(p.Statement, s)
+		}
 	}
 	return json.Marshal(p)
 }

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/signer"
@@ -49,6 +50,13 @@ func Setup(ctx context.Context, e Endpoint, secret func(name string) (string, er
 		}
 		changes = append(changes, "bucket "+bucket+" made")
 	}
+	cleared, err := clearUploads(ctx, client, time.Now().Add(-uploadAge))
+	if err != nil {
+		return changes, fmt.Errorf("unfinished uploads: %w", err)
+	}
+	if cleared > 0 {
+		changes = append(changes, fmt.Sprintf("%d unfinished uploads removed", cleared))
+	}
 	accounts := map[string]string{}
 	for _, g := range Grants {
 		if accounts[g.Name], err = secret(g.Name); err != nil {
@@ -62,6 +70,28 @@ func Setup(ctx context.Context, e Endpoint, secret func(name string) (string, er
 		more, err = e.setupVersityGW(ctx, client, accounts)
 	}
 	return append(changes, more...), err
+}
+
+// uploadAge is how long an upload may take; one that was begun before belongs
+// to a writer that was killed, and would keep its space for ever.
+const uploadAge = 24 * time.Hour
+
+// clearUploads removes the uploads to the lake that were begun before a time.
+func clearUploads(ctx context.Context, client *minio.Client, before time.Time) (cleared int, err error) {
+	for u := range client.ListIncompleteUploads(ctx, Lake, "", true) {
+		if u.Err != nil {
+			return cleared, u.Err
+		}
+		if u.Initiated.After(before) {
+			continue
+		}
+		core := minio.Core{Client: client}
+		if err := core.AbortMultipartUpload(ctx, Lake, u.Key, u.UploadID); err != nil {
+			return cleared, fmt.Errorf("%s: %w", u.Key, err)
+		}
+		cleared++
+	}
+	return cleared, nil
 }
 
 // setupVersityGW gives keys to people, the buckets to their owner, and the

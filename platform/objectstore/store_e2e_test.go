@@ -251,6 +251,7 @@ func TestPeopleUseTheirOwnPlaces(t *testing.T) {
 		t.Errorf("the page: %d", got)
 	}
 	conditional(t, as("trino"))
+	uploads(t, as("trino"))
 }
 
 // conditional checks what Iceberg's commits rest on: of two writers of one new
@@ -266,6 +267,27 @@ func conditional(t *testing.T, c *minio.Client) {
 	}
 	if got := code(refused); refused == nil || !strings.Contains(refused.Error(), "condition") && got != "PreconditionFailed" {
 		t.Errorf("two writers of one object: %v", refused)
+	}
+}
+
+// uploads: what a killed writer left is removed, what is under way is not.
+func uploads(t *testing.T, c *minio.Client) {
+	t.Helper()
+	core := minio.Core{Client: c}
+	id, err := core.NewMultipartUpload(t.Context(), Lake, "warehouse/left", minio.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.PutObjectPart(t.Context(), Lake, "warehouse/left", id, 1, strings.NewReader("x"), 1, minio.PutObjectPartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		before time.Time
+		want   int
+	}{{time.Now().Add(-time.Hour), 0}, {time.Now().Add(time.Hour), 1}, {time.Now().Add(time.Hour), 0}} {
+		if got, err := clearUploads(t.Context(), c, step.before); err != nil || got != step.want {
+			t.Errorf("begun before %s: %d removed, want %d (%v)", step.before, got, step.want, err)
+		}
 	}
 }
 

@@ -1,0 +1,398 @@
+//go:build e2e
+
+package lake
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/state"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+// TestLake uses one mesh on the object store that OBJECT_STORE names.
+func TestLake(t *testing.T) {
+	m := start(t)
+	t.Run("tables of hive", func(t *testing.T) { m.statements(t, "testdata/hive.sql", 29) })
+	t.Run("tables of lake", func(t *testing.T) { m.statements(t, "testdata/iceberg.sql", 24) })
+	t.Run("people in the object store", m.people)
+	t.Run("another store is refused", m.otherStore)
+	t.Run("workers", m.workers)
+	t.Run("Trino is killed while it writes", m.halfWritten)
+	t.Run("parts are killed", m.killed)
+}
+
+// patience is how long anything may take on a slow and busy machine.
+const patience = 5 * time.Minute
+
+type mesh struct {
+	program string
+	home    string
+	offset  int
+}
+
+// start starts a mesh with the small data in a folder and on ports of its own.
+func start(t *testing.T) *mesh {
+	t.Helper()
+	program, err := filepath.Abs("../../bin/meesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("%v; run: make build", err)
+	}
+	// Not t.TempDir: under root the servers' account must be able to enter.
+	parent, err := os.MkdirTemp("", "meesh-lake-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := &mesh{program, filepath.Join(parent, "mesh"), freeOffset(t)}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, args := range [][]string{{"status", "--all"}, {"logs", "-n", "12"}} {
+				_, out, _ := m.try(context.Background(), args...)
+				t.Logf("meesh %v\n%s", args, out)
+			}
+		}
+		if _, _, err := m.try(context.Background(), "down", "--volumes"); err != nil {
+			t.Error(err)
+		}
+		if err := os.Remove(parent); err != nil {
+			t.Error(err)
+		}
+	})
+	_, said := m.run(t, "up", "--scale", "small", "--port-offset", strconv.Itoa(m.offset))
+	t.Log(said)
+	return m
+}
+
+func freeOffset(t *testing.T) int {
+	t.Helper()
+offsets:
+	for offset := -19000; offset < -1000; offset += 1000 {
+		for port := range local.Ports(state.Mesh{PortOffset: offset, Profile: state.ProfileFull, TrinoWorkers: 2}) {
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err != nil {
+				continue offsets
+			}
+			_ = l.Close()
+		}
+		return offset
+	}
+	t.Fatal("no port offset is free")
+	return 0
+}
+
+// try runs meesh.
+func (m *mesh) try(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, m.program, args...)
+	cmd.Env = append(os.Environ(), state.HomeVariable+"="+m.home)
+	cmd.Dir = "/"
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err = cmd.Run()
+	return out.String(), said.String(), err
+}
+
+// run runs meesh, which must succeed.
+func (m *mesh) run(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	out, said, err := m.try(t.Context(), args...)
+	if err != nil {
+		t.Fatalf("meesh %v: %v\n%s%s", args, err, out, said)
+	}
+	return out, said
+}
+
+// ask returns the result of a statement as CSV without a header.
+func (m *mesh) ask(t *testing.T, statement string) (string, error) {
+	t.Helper()
+	out, said, err := m.try(t.Context(), "query", "-o", "csv", statement)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, said)
+	}
+	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	var lines []string
+	for _, r := range rows[min(1, len(rows)):] {
+		lines = append(lines, strings.Join(r, ","))
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+func (m *mesh) want(t *testing.T, statement, want string) {
+	t.Helper()
+	if got, err := m.ask(t, statement); err != nil || got != want {
+		t.Errorf("%s: %q %v, want %q", statement, got, err, want)
+	}
+}
+
+// until asks again and again until the answer is as wanted.
+func (m *mesh) until(t *testing.T, statement, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		got, err := m.ask(t, statement)
+		if err == nil && got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %q %v, want %q", statement, got, err, want)
+		}
+	}
+}
+
+// statements runs a file of statements; at least so many must be in it.
+func (m *mesh) statements(t *testing.T, file string, atLeast int) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for paragraph := range strings.SplitSeq(string(text), "\n\n") {
+		statement, want, checked := strings.Cut(strings.TrimSpace(paragraph), "\n--> ")
+		if strings.HasPrefix(statement, "--") || statement == "" {
+			continue
+		}
+		count++
+		got, err := m.ask(t, statement)
+		if err != nil || checked && got != want {
+			t.Fatalf("%s\ngave %q %v, want %q", statement, got, err, want)
+		}
+	}
+	if count < atLeast {
+		t.Errorf("%s holds %d statements, want %d", file, count, atLeast)
+	}
+}
+
+func (m *mesh) client(t *testing.T, name string) *minio.Client {
+	t.Helper()
+	secret, _ := m.run(t, "credentials", "s3/"+name)
+	endpoint := objectstore.Endpoint{S3: net.JoinHostPort("localhost", strconv.Itoa(topology.PortObjectStore+m.offset))}
+	c, err := endpoint.Client(name, strings.TrimSpace(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// people: the mesh's keys open what package objectstore tests in full.
+func (m *mesh) people(t *testing.T) {
+	alex := m.client(t, "alex")
+	put := func(key string) string {
+		_, err := alex.PutObject(t.Context(), objectstore.Lake, key, strings.NewReader("x"), 1, minio.PutObjectOptions{})
+		return minio.ToErrorResponse(err).Code
+	}
+	for key, want := range map[string]string{
+		"alex/x": "", "analytics/x": "", "mike/x": "AccessDenied", "warehouse/x": "AccessDenied", "lake/x": "AccessDenied", "x": "AccessDenied",
+	} {
+		if got := put(key); got != want {
+			t.Errorf("alex writes %s: %q, want %q", key, got, want)
+		}
+	}
+	buckets, err := m.client(t, "mike").ListBuckets(t.Context())
+	if err != nil || len(buckets) != 2 {
+		t.Errorf("buckets %v %v", buckets, err)
+	}
+}
+
+func (m *mesh) otherStore(t *testing.T) {
+	kind, err := objectstore.ParseKind(os.Getenv(objectstore.Variable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := objectstore.MinIO
+	if kind == other {
+		other = objectstore.VersityGW
+	}
+	t.Setenv(objectstore.Variable, string(other))
+	_, said, err := m.try(t.Context(), "up")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(said, "down --volumes") {
+		t.Errorf("up with the other store: %v %s", err, said)
+	}
+}
+
+// workers join, compute and leave while queries go on.
+func (m *mesh) workers(t *testing.T) {
+	m.run(t, "up", "--trino-workers", "1")
+	m.want(t, "select node_id, state from system.runtime.nodes where not coordinator", "worker-1,active")
+	const work = "select count(*) from sales.public.orders a cross join sales.public.orders b cross join unnest(sequence(1, 50)) u(n)"
+	m.want(t, work, "8000000")
+	m.until(t, "select count(*) > 0 from system.runtime.tasks where node_id = 'worker-1'", "true")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var asking sync.WaitGroup
+	asked := 0
+	var failed error
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			if got, err := m.ask(t, work); err != nil || got != "8000000" {
+				failed = errors.Join(failed, fmt.Errorf("%q %w", got, err))
+			}
+			asked++
+		}
+	})
+	m.run(t, "up", "--trino-workers", "0")
+	cancel()
+	asking.Wait()
+	if failed != nil || asked == 0 {
+		t.Errorf("of %d queries while a worker left: %v", asked, failed)
+	}
+	m.want(t, "select count(*) from system.runtime.nodes where state = 'active'", "1")
+}
+
+// pid is the process of a component.
+func (m *mesh) pid(t *testing.T, name string) int {
+	t.Helper()
+	out, _ := m.run(t, "status", "-o", "json")
+	var components []struct {
+		Name string `json:"name"`
+		PID  int    `json:"pid"`
+	}
+	if err := json.Unmarshal([]byte(out), &components); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range components {
+		if c.Name == name && c.PID > 0 {
+			return c.PID
+		}
+	}
+	t.Fatalf("%s has no process: %s", name, out)
+	return 0
+}
+
+func (m *mesh) kill(t *testing.T, name string) {
+	t.Helper()
+	if err := syscall.Kill(m.pid(t, name), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// halfWritten: of an insert that is broken off nothing is ever seen, in new
+// partitions as in old ones.
+func (m *mesh) halfWritten(t *testing.T) {
+	tables := []string{"hive.default.parts", "lake.default.parts"}
+	for i, table := range tables {
+		// Formats that write as they go; Parquet keeps 128 MB back.
+		with := []string{"format = 'TEXTFILE', partitioned_by = array['p']", "format = 'AVRO', partitioning = array['p']"}[i]
+		if _, err := m.ask(t, "create table "+table+" with ("+with+") as select order_id, cast('x' as varchar) as bulk, 'old' as p from sales.public.orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writing sync.WaitGroup
+	for _, table := range tables {
+		writing.Go(func() {
+			_, err := m.ask(t, "insert into "+table+` select a.order_id, cast(uuid() as varchar), if(a.order_id % 2 = 0, 'old', 'new')
+				from sales.public.orders a cross join sales.public.orders b cross join unnest(sequence(1, 10000)) u(n)`)
+			if err == nil {
+				t.Errorf("%s: the insert was to be broken off", table)
+			}
+		})
+	}
+	// Both have written files, which is what must not be seen.
+	client := m.client(t, "trino")
+	for _, prefix := range []string{"warehouse/", "lake/"} {
+		m.growing(t, client, prefix)
+	}
+	for _, table := range tables {
+		m.want(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
+	}
+	m.kill(t, "trino")
+	writing.Wait()
+	for _, table := range tables {
+		m.until(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
+		if _, err := m.ask(t, "insert into "+table+" values (bigint '1', 'x', 'new')"); err != nil {
+			t.Error(err)
+		}
+		m.want(t, "select count(*), count_if(p = 'new') from "+table, "401,1")
+	}
+}
+
+// growing waits until an insert has begun to write below the prefix: an
+// unfinished upload, or an object younger than the wait.
+func (m *mesh) growing(t *testing.T, c *minio.Client, prefix string) {
+	t.Helper()
+	begin := time.Now().Add(-time.Second)
+	for time.Since(begin) < patience {
+		for u := range c.ListIncompleteUploads(t.Context(), objectstore.Lake, prefix, true) {
+			if u.Err == nil {
+				return
+			}
+		}
+		for o := range c.ListObjects(t.Context(), objectstore.Lake, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if o.Err == nil && o.LastModified.After(begin) && o.Size > 0 {
+				return
+			}
+		}
+	}
+	t.Fatalf("nothing is written below %s", prefix)
+}
+
+// killed: one part down, the rest goes on, the error names the catalog, and the
+// mesh heals by itself.
+func (m *mesh) killed(t *testing.T) {
+	for _, c := range []struct{ component, statement, want, catalog string }{
+		{"hive-metastore", "select count(*) from hive.default.parts", "401", "catalogs hive, lake"},
+		{"object-store", "select count(*), sum(order_id) > 0 from lake.default.parts", "401,true", "catalogs hive, lake"},
+		{"marketing-db", "select count(*) from marketing.public.leads", "250", "catalogs marketing, marketing_api"},
+	} {
+		t.Run(c.component, func(t *testing.T) {
+			pid := m.pid(t, c.component)
+			// Stopped, not ended: the supervisor takes some seconds to see it, and
+			// the error can be seen meanwhile.
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			m.want(t, "select count(*) from sales.public.orders", "400")
+			seen := make(chan error, 1)
+			go func() {
+				_, err := m.ask(t, c.statement)
+				seen <- err
+			}()
+			m.want(t, "select count(*) from sales_api.public.mesh_meta", "1")
+			err := <-seen
+			if err != nil && !strings.Contains(err.Error(), c.catalog) {
+				t.Errorf("the error does not name the %s: %v", c.catalog, err)
+			}
+			t.Logf("while %s hangs: %v", c.component, err)
+			if m.pid(t, c.component) == pid {
+				m.kill(t, c.component)
+			}
+			_, err = m.ask(t, c.statement)
+			if err != nil && !strings.Contains(err.Error(), c.catalog) {
+				t.Errorf("the error does not name the %s: %v", c.catalog, err)
+			}
+			m.until(t, c.statement, c.want)
+			if c.component != "marketing-db" {
+				m.until(t, "insert into lake.default.parts values (bigint '1', 'x', 'again')", "1")
+				m.until(t, "delete from lake.default.parts where p = 'again'", "1")
+			}
+		})
+	}
+}
