@@ -92,7 +92,9 @@ lint/migrations: ## squawk on every migration: what would lock a table for long 
 	@if ! command -v npm >/dev/null; then echo "not run: lint/migrations needs npm"; test "$$CI" != true; exit; fi; \
 	test -x $(SQUAWK) || { mkdir -p $(TOOLS)/squawk-2.66.0 && cp services/squawk/package.json services/squawk/package-lock.json $(TOOLS)/squawk-2.66.0/ && \
 		npm install --no-save --prefix $(TOOLS)/squawk-2.66.0 --no-audit --no-fund --loglevel=error >/dev/null; } && \
-	cd services && $(SQUAWK) --config .squawk.toml */migrations/*.up.sql
+	cd services && for rule in adding-required-field require-concurrent-index-creation changing-column-type; do \
+		$(SQUAWK) --config .squawk.toml --reporter gcc squawk/planted.sql | grep "$$rule" >/dev/null || { echo "squawk does not find the planted $$rule"; exit 1; }; \
+	done && $(SQUAWK) --config .squawk.toml */migrations/*.up.sql
 
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint, once per machine (some minutes)"
