@@ -57,6 +57,10 @@ test/crash: build $(GOTESTSUM) ## services and databases killed under load: noth
 test/long: build $(GOTESTSUM) ## the faults of test/crash in full: 20 crashes, 10,000 requests, 500 slow clients
 	@CRASH_TEST_LONG=1 $(GOTESTSUM) --format standard-verbose -- -count=1 -tags crash -timeout 60m ./platform/crash
 
+.PHONY: test/lake
+test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 30m -p 1 ./platform/objectstore ./platform/lake
+
 .PHONY: test/modules
 test/modules: ## each module builds and vets alone, without the workspace
 	@for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
