@@ -223,7 +223,16 @@ func newInitServerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return local.InitServer(d, m, server, password, c.ErrOrStderr())
+			// embedded-postgres leaves a log in the temporary folder.
+			temp, err := os.MkdirTemp(filepath.Dir(d.Data(server.Name)), "temp-")
+			if err != nil {
+				return err
+			}
+			if err := os.Setenv("TMPDIR", temp); err != nil {
+				return err
+			}
+			err = local.InitServer(d, m, server, password, c.ErrOrStderr())
+			return errors.Join(err, os.RemoveAll(temp))
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -34,6 +35,30 @@ func cached(t *testing.T) string {
 		t.Errorf("the cache %s is empty", dir)
 	}
 	return strings.Join(names, " ")
+}
+
+// temporary lists files in the temporary folder that speak of the mesh.
+func (m *mesh) temporary(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, e := range entries {
+		path := filepath.Join(os.TempDir(), e.Name())
+		if info, err := e.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+			continue // gone since, or no log of a program
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // another account's
+		}
+		if strings.Contains(string(text), string(m.home)) {
+			found = append(found, path)
+		}
+	}
+	return found
 }
 
 func (m *mesh) testDown(t *testing.T) {
@@ -71,6 +96,9 @@ func (m *mesh) testDown(t *testing.T) {
 	if _, err := os.Lstat(string(m.home)); !errors.Is(err, fs.ErrNotExist) {
 		entries, _ := os.ReadDir(string(m.home))
 		t.Errorf("left in the state folder: %v (%v)", entries, err)
+	}
+	if left := m.temporary(t); len(left) > 0 {
+		t.Errorf("left in the temporary folder: %v", left)
 	}
 	if after := cached(t); after != cache {
 		t.Errorf("the cache held %s and holds %s", cache, after)
