@@ -40,8 +40,9 @@ func (b *balancer) watch(stop <-chan struct{}) {
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for range b.services {
-		i := int(b.next.Add(1)) % len(b.services)
+	first := int(b.next.Add(1))
+	for k := range b.services {
+		i := (first + k) % len(b.services)
 		if b.ready[i].Load() {
 			b.proxies[i].ServeHTTP(w, r)
 			return
