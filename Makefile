@@ -39,7 +39,7 @@ seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
 .PHONY: test check
-test: lint test/modules test/unit test/e2e test/lake test/crash ## everything that CI runs
+test: lint test/modules test/unit test/e2e test/crash ## everything that CI runs
 check: test
 
 .PHONY: test/unit

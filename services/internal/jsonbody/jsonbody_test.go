@@ -74,7 +74,7 @@ func TestUnmarshalIsAsStrict(t *testing.T) {
 		`{"name":`:        "400 The text ends in the middle of a JSON value.",
 		`[]`:              "422 : must be an object, not array",
 		`{"count":"two"}`: "422 /count: must be a whole number, not string",
-		`{"title":1}`:      "422 /title: is not a known field",
+		`{"title":1}`:     "422 /title: is not a known field",
 	} {
 		var p *problem.Problem
 		if err := Unmarshal([]byte(text), &got); !errors.As(err, &p) {
