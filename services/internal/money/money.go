@@ -27,7 +27,16 @@ func Parse(s string) (Amount, error) {
 	if whole == "" || hasPoint && fraction == "" || len(fraction) > 2 || strings.ContainsAny(digits, "+-eE_") {
 		return 0, errNoAmount
 	}
-	cents, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
+	cents, err := strconv.ParseInt(whole, 10, 64)
+	for i := range 2 {
+		digit := int64(0)
+		if i < len(fraction) {
+			if digit = int64(fraction[i]) - '0'; digit < 0 || digit > 9 {
+				err = strconv.ErrSyntax
+			}
+		}
+		cents = min(cents, int64(Max))*10 + digit
+	}
 	if err != nil || Amount(cents) > Max {
 		return 0, errNoAmount
 	}
@@ -39,15 +48,20 @@ func Parse(s string) (Amount, error) {
 
 // String writes the amount with two digits after the point.
 func (a Amount) String() string {
-	sign := ""
+	return string(a.Append(nil))
+}
+
+// Append appends String to text.
+func (a Amount) Append(text []byte) []byte {
 	if a < 0 {
-		sign, a = "-", -a
+		text, a = append(text, '-'), -a
 	}
-	return fmt.Sprintf("%s%d.%02d", sign, a/100, a%100)
+	text = strconv.AppendInt(text, int64(a/100), 10)
+	return append(text, '.', '0'+byte(a%100/10), '0'+byte(a%10))
 }
 
 // MarshalJSON writes the amount as a JSON number.
-func (a Amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
+func (a Amount) MarshalJSON() ([]byte, error) { return a.Append(nil), nil }
 
 // UnmarshalJSON reads a JSON number exactly, never through a float.
 func (a *Amount) UnmarshalJSON(text []byte) (err error) {

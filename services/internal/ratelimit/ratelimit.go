@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -21,6 +22,7 @@ const remembered = 10_000
 // filled at the rate.
 type Limiter struct {
 	perSecond int
+	policy    string // the RateLimit-Policy header
 	buckets   *lru.Cache[string, *rate.Limiter]
 }
 
@@ -30,7 +32,7 @@ func New(perSecond int) *Limiter {
 	if err != nil {
 		panic(fmt.Sprintf("make the cache: %v", err)) // only a size below 1 is refused
 	}
-	return &Limiter{perSecond: perSecond, buckets: buckets}
+	return &Limiter{perSecond: perSecond, policy: fmt.Sprintf(`"default";q=%d;w=1`, perSecond), buckets: buckets}
 }
 
 // Allow takes one token of the caller's and says in the headers of w how many
@@ -47,8 +49,8 @@ func (l *Limiter) Allow(w http.ResponseWriter, caller string) error {
 	now := time.Now()
 	allowed := bucket.AllowN(now, 1)
 	left := max(0, int(bucket.TokensAt(now)))
-	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"default";q=%d;w=1`, l.perSecond))
-	w.Header().Set("RateLimit", fmt.Sprintf(`"default";r=%d;t=1`, left))
+	w.Header().Set("RateLimit-Policy", l.policy)
+	w.Header().Set("RateLimit", `"default";r=`+strconv.Itoa(left)+`;t=1`)
 	if allowed {
 		return nil
 	}

@@ -34,7 +34,7 @@ func OK(c *gin.Context, resource any, err error) error {
 }
 
 func write(c *gin.Context, status int, resource any) error {
-	body, err := json.Marshal(resource)
+	body, err := appendJSON(make([]byte, 0, 512), resource)
 	if err != nil {
 		return err
 	}
@@ -45,6 +45,7 @@ func write(c *gin.Context, status int, resource any) error {
 		c.Status(http.StatusNotModified)
 		return nil
 	}
+	c.Header("Content-Length", strconv.Itoa(len(body)))
 	c.Data(status, "application/json", body)
 	return nil
 }

@@ -1,9 +1,10 @@
 package rest
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -29,10 +30,29 @@ func observe(c *gin.Context, took time.Duration) {
 	if !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions}, method) {
 		method = "OTHER"
 	}
-	durations.WithLabelValues(method, route, fmt.Sprintf("%dxx", c.Writer.Status()/100)).Observe(took.Seconds())
+	durationOf(series{method, route, c.Writer.Status() / 100}).Observe(took.Seconds())
 	span := trace.SpanFromContext(c.Request.Context())
 	if span.IsRecording() {
 		span.SetName(method + " " + route)
 		span.SetAttributes(attribute.String("http.route", route))
 	}
+}
+
+// A series is one histogram of durations.
+type series struct {
+	method, route string
+	class         int // of status, 2 for "2xx"
+}
+
+// histograms keeps each series at hand: finding one by its labels costs more
+// than observing it.
+var histograms sync.Map // of series to prometheus.Observer
+
+func durationOf(s series) prometheus.Observer {
+	if known, ok := histograms.Load(s); ok {
+		return known.(prometheus.Observer)
+	}
+	histogram := durations.WithLabelValues(s.method, s.route, strconv.Itoa(s.class)+"xx")
+	histograms.Store(s, histogram)
+	return histogram
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -72,7 +73,15 @@ func Main(name string, routes Routes, more ...any) int {
 	return 0
 }
 
+// garbage lets the heap grow to four times what is in use before it is swept. What
+// is in use is a few megabytes, and sweeping at twice of it took a tenth of the
+// processor. GOGC of the environment goes first.
+const garbage = 400
+
 func run(ctx context.Context, config Config, routes Routes) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	logging.Start(os.Stderr, config.ServiceName, config.LogLevel)
 	stopTracing, err := tracing.Start(ctx, config.ServiceName)
 	if err != nil {

@@ -33,29 +33,52 @@ func (s *Store) CreateCustomer(ctx context.Context, n sales.NewCustomer) (sales.
 
 // Customer gives the customer with the id.
 func (s *Store) Customer(ctx context.Context, id int64) (sales.Customer, error) {
+	c, err := s.customers.get(ctx, id)
+	return c, wrap(err, "customer %d", id)
+}
+
+func (s *Store) customersByID(ctx context.Context, ids []int64) (map[int64]sales.Customer, error) {
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+customerColumns+`
 		  FROM customers
-		 WHERE customer_id = $1`, id)
-	c, err := pgx.CollectExactlyOneRow(rows, scanCustomer)
-	return c, wrap(err, "customer %d", id)
+		 WHERE customer_id = ANY ($1)`, ids)
+	found := make(map[int64]sales.Customer, len(ids))
+	for rows.Next() {
+		c, err := scanCustomer(rows)
+		if err != nil {
+			rows.Close()
+			return nil, err
+		}
+		found[c.ID] = c
+	}
+	return found, rows.Err()
 }
 
 // Customers gives the customers that the filter picks.
 func (s *Store) Customers(ctx context.Context, f sales.CustomerFilter) ([]sales.Customer, error) {
+	where := conditions{args: []any{f.After, f.Limit}}
+	if f.Region != "" {
+		where.and(`region = ?`, f.Region)
+	}
+	if f.Segment != "" {
+		where.and(`segment = ?`, f.Segment)
+	}
+	if f.Email != "" {
+		where.and(`lower(btrim(email)) = lower(btrim(?))`, f.Email)
+	}
+	if !f.CreatedFrom.IsZero() {
+		where.and(`created_at >= ?`, f.CreatedFrom)
+	}
+	if !f.CreatedTo.IsZero() {
+		where.and(`created_at < ?`, f.CreatedTo)
+	}
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+customerColumns+`
 		  FROM customers
-		 WHERE customer_id > $1
-		   AND ($2::text IS NULL OR region = $2)
-		   AND ($3::text IS NULL OR segment = $3)
-		   AND ($4::text IS NULL OR lower(btrim(email)) = lower(btrim($4)))
-		   AND ($5::timestamptz IS NULL OR created_at >= $5)
-		   AND ($6::timestamptz IS NULL OR created_at < $6)
+		 WHERE customer_id > $1`+where.sql.String()+`
 		 ORDER BY customer_id
-		 LIMIT $7`,
-		f.After, orNull(f.Region), orNull(f.Segment), orNull(f.Email), timeOrNull(f.CreatedFrom), timeOrNull(f.CreatedTo), f.Limit)
-	list, err := pgx.CollectRows(rows, scanCustomer)
+		 LIMIT $2`, where.args...)
+	list, err := pgx.AppendRows(make([]sales.Customer, 0, f.Limit), rows, scanCustomer)
 	return list, wrap(err, "list customers")
 }
 

@@ -36,28 +36,49 @@ func (s *Store) CreateOrder(ctx context.Context, n sales.NewOrder) (sales.Order,
 
 // Order gives the order with the id.
 func (s *Store) Order(ctx context.Context, id int64) (sales.Order, error) {
+	o, err := s.orders.get(ctx, id)
+	return o, wrap(err, "order %d", id)
+}
+
+func (s *Store) ordersByID(ctx context.Context, ids []int64) (map[int64]sales.Order, error) {
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+orderColumns+`
 		  FROM orders
-		 WHERE order_id = $1`, id)
-	o, err := pgx.CollectExactlyOneRow(rows, scanOrder)
-	return o, wrap(err, "order %d", id)
+		 WHERE order_id = ANY ($1)`, ids)
+	found := make(map[int64]sales.Order, len(ids))
+	for rows.Next() {
+		o, err := scanOrder(rows)
+		if err != nil {
+			rows.Close()
+			return nil, err
+		}
+		found[o.ID] = o
+	}
+	return found, rows.Err()
 }
 
 // Orders gives the orders that the filter picks.
 func (s *Store) Orders(ctx context.Context, f sales.OrderFilter) ([]sales.Order, error) {
+	where := conditions{args: []any{f.After, f.Limit}}
+	if f.CustomerID != 0 {
+		where.and(`customer_id = ?`, f.CustomerID)
+	}
+	if f.Status != "" {
+		where.and(`status = ?`, string(f.Status))
+	}
+	if !f.OrderedFrom.IsZero() {
+		where.and(`ordered_at >= ?`, f.OrderedFrom)
+	}
+	if !f.OrderedTo.IsZero() {
+		where.and(`ordered_at < ?`, f.OrderedTo)
+	}
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+orderColumns+`
 		  FROM orders
-		 WHERE order_id > $1
-		   AND ($2::bigint IS NULL OR customer_id = $2)
-		   AND ($3::text IS NULL OR status = $3)
-		   AND ($4::timestamptz IS NULL OR ordered_at >= $4)
-		   AND ($5::timestamptz IS NULL OR ordered_at < $5)
+		 WHERE order_id > $1`+where.sql.String()+`
 		 ORDER BY order_id
-		 LIMIT $6`,
-		f.After, orNull(f.CustomerID), orNull(string(f.Status)), timeOrNull(f.OrderedFrom), timeOrNull(f.OrderedTo), f.Limit)
-	list, err := pgx.CollectRows(rows, scanOrder)
+		 LIMIT $2`, where.args...)
+	list, err := pgx.AppendRows(make([]sales.Order, 0, f.Limit), rows, scanOrder)
 	return list, wrap(err, "list orders")
 }
 

@@ -10,6 +10,10 @@ import (
 
 // Revenue gives the paid orders by day (UTC) and region.
 func (s *Store) Revenue(ctx context.Context, f sales.RevenueFilter) ([]sales.Revenue, error) {
+	where := conditions{args: []any{f.From, f.To}}
+	if f.Region != "" {
+		where.and(`c.region = ?`, f.Region)
+	}
 	rows, _ := s.db.Query(ctx, `
 		SELECT to_char(o.ordered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
 		       c.region,
@@ -19,11 +23,9 @@ func (s *Store) Revenue(ctx context.Context, f sales.RevenueFilter) ([]sales.Rev
 		  JOIN customers AS c USING (customer_id)
 		 WHERE o.status = 'paid'
 		   AND o.ordered_at >= $1
-		   AND o.ordered_at < $2
-		   AND ($3::text IS NULL OR c.region = $3)
+		   AND o.ordered_at < $2`+where.sql.String()+`
 		 GROUP BY 1, 2
-		 ORDER BY 1, 2`,
-		f.From, f.To, orNull(f.Region))
+		 ORDER BY 1, 2`, where.args...)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r sales.Revenue, err error) {
 		err = row.Scan(&r.Day, &r.Region, &r.Orders, &r.Revenue)
 		return r, err

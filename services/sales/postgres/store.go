@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,12 +15,20 @@ import (
 )
 
 // A Store is a sales.Store in a database with the schema of migrations.
-type Store struct{ db *database.DB }
+type Store struct {
+	db        *database.DB
+	customers reader[sales.Customer]
+	orders    reader[sales.Order]
+}
 
 var _ sales.Store = (*Store)(nil)
 
 // New makes a store on the database.
-func New(db *database.DB) *Store { return &Store{db} }
+func New(db *database.DB) *Store {
+	s := &Store{db: db}
+	s.customers.read, s.orders.read = s.customersByID, s.ordersByID
+	return s
+}
 
 // Ready says whether the database answers and holds the schema.
 func (s *Store) Ready(ctx context.Context) error {
@@ -47,19 +56,16 @@ func wrap(err error, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", context, err)
 }
 
-// orNull gives nil for a zero value: a filter that filters nothing.
-func orNull[T comparable](value T) *T {
-	var zero T
-	if value == zero {
-		return nil
-	}
-	return &value
+// conditions are what rows of a list must fulfil: only what the caller asks for
+// stands in the statement, so that each statement has a plan of its own.
+type conditions struct {
+	sql  strings.Builder
+	args []any
 }
 
-// timeOrNull is orNull for times, of which there is more than one zero.
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
+// and adds a condition, with "?" for the value.
+func (c *conditions) and(condition string, value any) {
+	c.args = append(c.args, value)
+	c.sql.WriteString("\n   AND ")
+	c.sql.WriteString(strings.Replace(condition, "?", "$"+strconv.Itoa(len(c.args)), 1))
 }

@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A reader reads rows by id. Reads that come while others are under way wait
+// for these and then go to the database together, in one statement: under load
+// a round trip brings many rows, without load nobody waits. A statement begins
+// after the calls it serves, so each sees all that was committed before it.
+type reader[T any] struct {
+	// read gives the rows with the ids, in any order, without those that are not there.
+	read func(ctx context.Context, ids []int64) (map[int64]T, error)
+
+	mu      sync.Mutex
+	waiting *batch[T]
+	running int
+}
+
+// Limits of a reader. Two statements at once keep the database busy while the
+// rows of another are used.
+const (
+	maxRunning = 2
+	// readTimeout bounds a statement that serves callers who may have gone.
+	readTimeout = 10 * time.Second
+)
+
+var errNotRead = errors.New("the read did not end")
+
+// A batch is reads that go to the database together.
+type batch[T any] struct {
+	ids  []int64
+	done chan struct{} // closed when rows and err are there
+	rows map[int64]T
+	err  error
+}
+
+// get gives the row with the id; pgx.ErrNoRows when there is none.
+func (r *reader[T]) get(ctx context.Context, id int64) (row T, err error) {
+	r.mu.Lock()
+	if r.waiting == nil {
+		r.waiting = &batch[T]{done: make(chan struct{})}
+	}
+	b := r.waiting
+	b.ids = append(b.ids, id)
+	begin := r.running < maxRunning
+	if begin {
+		r.running++
+		r.waiting = nil
+	}
+	r.mu.Unlock()
+	if begin {
+		r.run(ctx, b)
+	}
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return row, ctx.Err()
+	}
+	if b.err != nil {
+		return row, b.err
+	}
+	row, found := b.rows[id]
+	if !found {
+		return row, pgx.ErrNoRows
+	}
+	return row, nil
+}
+
+// run reads a batch, then lets another goroutine read what came meanwhile.
+func (r *reader[T]) run(ctx context.Context, b *batch[T]) {
+	defer func() {
+		close(b.done)
+		r.mu.Lock()
+		next := r.waiting
+		r.waiting = nil
+		if next == nil {
+			r.running--
+		}
+		r.mu.Unlock()
+		if next != nil {
+			go r.run(ctx, next)
+		}
+	}()
+	// The caller who began may go away; the others still want their rows.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	b.err = errNotRead // in case read panics: nobody may take that for "no row"
+	b.rows, b.err = r.read(ctx, b.ids)
+}
