@@ -369,7 +369,8 @@ func (c *component) end(ctx context.Context, p *process) {
 	c.sup.mu.Unlock()
 	c.set(Stopping, nil)
 	// When all of it ends there is nobody to finish work for.
-	if c.spec.Drain != nil && ready && errors.Is(context.Cause(ctx), errStop) {
+	cause := context.Cause(ctx)
+	if c.spec.Drain != nil && ready && errors.Is(cause, errStop) && !errors.Is(cause, errStopAll) {
 		c.drain(ctx, p)
 	}
 	p.stop(c.spec.stopSignal(), c.spec.stopGrace())
