@@ -87,18 +87,18 @@ lint: $(GOLANGCI_LINT) ## golangci-lint with the walls of docs/design.md
 
 lint: lint/migrations
 
-# squawk comes from npm, pinned with its checksum in services/squawk. Not "npm ci":
+# squawk comes from npm, pinned with its checksum in services/internal/migrate/squawk. Not "npm ci":
 # it wants the programs of all other systems in the lock file too.
 SQUAWK := $(TOOLS)/squawk-2.66.0/node_modules/.bin/squawk
 
 .PHONY: lint/migrations
 lint/migrations: ## squawk on every migration: what would lock a table for long fails
 	@if ! command -v npm >/dev/null; then echo "not run: lint/migrations needs npm"; test "$$CI" != true; exit; fi; \
-	test -x $(SQUAWK) || { mkdir -p $(TOOLS)/squawk-2.66.0 && cp services/squawk/package.json services/squawk/package-lock.json $(TOOLS)/squawk-2.66.0/ && \
+	test -x $(SQUAWK) || { mkdir -p $(TOOLS)/squawk-2.66.0 && cp services/internal/migrate/squawk/package.json services/internal/migrate/squawk/package-lock.json $(TOOLS)/squawk-2.66.0/ && \
 		npm install --no-save --prefix $(TOOLS)/squawk-2.66.0 --no-audit --no-fund --loglevel=error >/dev/null; } && \
 	cd services && for rule in adding-required-field require-concurrent-index-creation changing-column-type; do \
-		$(SQUAWK) --config .squawk.toml --reporter gcc squawk/planted.sql | grep "$$rule" >/dev/null || { echo "squawk does not find the planted $$rule"; exit 1; }; \
-	done && $(SQUAWK) --config .squawk.toml */migrations/*.up.sql
+		$(SQUAWK) --config internal/migrate/squawk/squawk.toml --reporter gcc internal/migrate/squawk/planted.sql | grep "$$rule" >/dev/null || { echo "squawk does not find the planted $$rule"; exit 1; }; \
+	done && $(SQUAWK) --config internal/migrate/squawk/squawk.toml */migrations/*.up.sql
 
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint, once per machine (some minutes)"

@@ -150,7 +150,8 @@ func fieldWriter(kind reflect.Type) writer {
 
 // appendTime writes a time as RFC 3339; what that cannot write is an error.
 func appendTime(text []byte, t *time.Time) ([]byte, error) {
-	if year := t.Year(); year < 1 || year > 9999 || t.Location() != time.UTC {
+	const day = 24 * 60 * 60
+	if _, offset := t.Zone(); t.Year() < 0 || t.Year() > 9999 || offset <= -day || offset >= day {
 		plain, err := json.Marshal(t)
 		return append(text, plain...), err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
@@ -14,7 +15,11 @@ import (
 const customerColumns = `customer_id, customer_name, email, phone, region, segment, revenue, created_at, updated_at`
 
 func scanCustomer(row pgx.CollectableRow) (c sales.Customer, err error) {
-	err = row.Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &c.Revenue, &c.CreatedAt, &c.UpdatedAt)
+	var revenue pgtype.UndecodedBytes
+	if err := row.Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &revenue, &c.CreatedAt, &c.UpdatedAt); err != nil {
+		return c, err
+	}
+	c.Revenue, err = database.Amount(revenue)
 	return c, err
 }
 

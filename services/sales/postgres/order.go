@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
@@ -14,7 +15,11 @@ import (
 const orderColumns = `order_id, customer_id, status, total_amount, currency, ordered_at, updated_at`
 
 func scanOrder(row pgx.CollectableRow) (o sales.Order, err error) {
-	err = row.Scan(&o.ID, &o.CustomerID, &o.Status, &o.TotalAmount, &o.Currency, &o.OrderedAt, &o.UpdatedAt)
+	var total pgtype.UndecodedBytes
+	if err := row.Scan(&o.ID, &o.CustomerID, &o.Status, &total, &o.Currency, &o.OrderedAt, &o.UpdatedAt); err != nil {
+		return o, err
+	}
+	o.TotalAmount, err = database.Amount(total)
 	return o, err
 }
 

@@ -45,7 +45,7 @@ func plan(p seeding.Params) seeding.Plan {
 			to := min(from+customersPerTransaction, p.Rows.Customers)
 			return []seeding.Copy{
 				{Table: "customers", Columns: customerColumns, From: from + 1, To: to + 1, Row: m.customerRow},
-				{Table: "orders", Columns: orderColumns, From: m.firstOrder(from + 1), To: m.firstOrder(to + 1), Row: m.orderRow},
+				{Table: "orders", Columns: orderColumns, From: m.firstOrder(from + 1), To: m.firstOrder(to + 1), Row: m.ordersInTurn()},
 			}
 		},
 		Before: []string{`ALTER TABLE orders DISABLE TRIGGER USER`},
@@ -192,8 +192,19 @@ func season(asOf time.Time, age float64) float64 {
 	return math.Cos(2 * math.Pi * float64(day-335) / 365.25)
 }
 
-func (m maker) orderRow(o int64) []any {
-	n := m.customerOf(o)
-	x := m.order(o, n, m.customer(n))
-	return []any{o, n, string(x.status), x.amount, "USD", x.at, x.at}
+func (m maker) orderRow(o int64) []any { return m.ordersInTurn()(o) }
+
+// ordersInTurn gives orderRow for a caller who takes one order after the other: it
+// remembers whose orders are at hand instead of looking for each one's customer.
+func (m maker) ordersInTurn() func(o int64) []any {
+	var n, next int64 // customer at hand, and the first order of the one behind
+	var c customer
+	return func(o int64) []any {
+		if n == 0 || o < m.firstOrder(n) || o >= next {
+			n = m.customerOf(o)
+			c, next = m.customer(n), m.firstOrder(n+1)
+		}
+		x := m.order(o, n, c)
+		return []any{o, n, string(x.status), x.amount, "USD", x.at, x.at}
+	}
 }
