@@ -92,8 +92,15 @@ func (m *mesh) watchOver(t *testing.T) {
 	guard := exec.Command("/bin/sh", "-c", `read -r _; exec "$1" down --volumes`, "sh", program(t))
 	guard.Env = m.env()
 	guard.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is for us
-	var said bytes.Buffer
-	guard.Stdout, guard.Stderr = &said, &said
+	// A file, as a pipe to a process that was killed would end the guard.
+	said, err := os.CreateTemp("", "meesh-e2e-guard-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(said.Name()); err != nil {
+		t.Fatal(err)
+	}
+	guard.Stdout, guard.Stderr = said, said
 	life, err := guard.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +115,11 @@ func (m *mesh) watchOver(t *testing.T) {
 		}
 		_ = life.Close()
 		if err := guard.Wait(); err != nil {
-			t.Errorf("meesh down --volumes at the end: %v\n%s", err, &said)
+			text := make([]byte, 4096)
+			n, _ := said.ReadAt(text, 0) // ends at the end of the file
+			t.Errorf("meesh down --volumes at the end: %v\n%s", err, text[:n])
 		}
+		_ = said.Close()
 	})
 }
 
@@ -211,7 +221,8 @@ func (m *mesh) begin(t *testing.T, args ...string) *command {
 	c.cmd.Env = m.env()
 	c.cmd.Dir = "/"
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us
+	// A Ctrl-C is for us, and nothing outlives us that the guard would wait for.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
