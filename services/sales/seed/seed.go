@@ -192,10 +192,9 @@ func season(asOf time.Time, age float64) float64 {
 	return math.Cos(2 * math.Pi * float64(day-335) / 365.25)
 }
 
-func (m maker) orderRow(o int64) []any { return m.ordersInTurn()(o) }
-
-// ordersInTurn gives orderRow for a caller who takes one order after the other: it
-// remembers whose orders are at hand instead of looking for each one's customer.
+// ordersInTurn gives what makes the row of an order, for a caller who takes one after
+// the other: it remembers whose orders are at hand instead of looking for each one's
+// customer.
 func (m maker) ordersInTurn() func(o int64) []any {
 	var n, next int64 // customer at hand, and the first order of the one behind
 	var c customer
