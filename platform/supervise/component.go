@@ -144,7 +144,7 @@ func (c *component) runTask(ctx context.Context) {
 		select {
 		case <-p.exited:
 		case <-ctx.Done():
-			c.end(ctx, p)
+			c.end(ctx, p, false)
 			return
 		}
 	}
@@ -160,7 +160,7 @@ func (c *component) runTask(ctx context.Context) {
 			case <-p.exited:
 				err = p.err
 			case <-ctx.Done():
-				c.end(ctx, p)
+				c.end(ctx, p, false)
 				return
 			}
 		}
@@ -276,9 +276,13 @@ func (c *component) attend(ctx context.Context, p *process) (healthy bool, err e
 		case <-p.exited:
 			return ready && time.Since(readySince) >= t.HealthyAfter, exitError(p.err)
 		case <-ctx.Done():
-			c.end(ctx, p)
+			c.end(ctx, p, ready)
 			return false, nil
 		case r := <-result:
+			if ctx.Err() != nil { // that is why the probe failed, if it did
+				c.end(ctx, p, ready)
+				return false, nil
+			}
 			last = r.err
 			switch {
 			case r.err == nil:
@@ -303,7 +307,7 @@ func (c *component) attend(ctx context.Context, p *process) (healthy bool, err e
 		}
 		if misses >= t.ProbeFailures {
 			healthy := time.Since(readySince) >= t.HealthyAfter
-			c.end(ctx, p)
+			c.end(ctx, p, ready)
 			return healthy, fmt.Errorf("did not answer %d times, ended it: %w", misses, last)
 		}
 		if ready {
@@ -320,7 +324,7 @@ func (c *component) attend(ctx context.Context, p *process) (healthy bool, err e
 		case <-timer.C:
 		case <-late:
 			timer.Stop()
-			c.end(ctx, p)
+			c.end(ctx, p, ready)
 			return false, fmt.Errorf("not ready after %s: %w", c.spec.startTimeout(), last)
 		case <-p.exited:
 			timer.Stop()
@@ -359,18 +363,16 @@ func (c *component) probe(ctx context.Context, p *process, wasReady bool) <-chan
 	return result
 }
 
-// end stops the process, unless the component is only let go.
-func (c *component) end(ctx context.Context, p *process) {
+// end stops the process, unless the component is only let go. wasReady tells
+// that it may have work to finish.
+func (c *component) end(ctx context.Context, p *process, wasReady bool) {
 	if errors.Is(context.Cause(ctx), errDetach) {
 		return
 	}
-	c.sup.mu.Lock()
-	ready := c.status.Ready
-	c.sup.mu.Unlock()
 	c.set(Stopping, nil)
 	// When all of it ends there is nobody to finish work for.
 	cause := context.Cause(ctx)
-	if c.spec.Drain != nil && ready && errors.Is(cause, errStop) && !errors.Is(cause, errStopAll) {
+	if c.spec.Drain != nil && wasReady && errors.Is(cause, errStop) && !errors.Is(cause, errStopAll) {
 		c.drain(ctx, p)
 	}
 	p.stop(c.spec.stopSignal(), c.spec.stopGrace())

@@ -60,7 +60,7 @@ type Spec struct {
 
 	StartTimeout time.Duration // until Ready; 0 means a minute
 	ProbeTimeout time.Duration // of one call of Ready or Alive; 0 means the supervisor's
-	// Drain asks a ready server to finish what it does and to end by itself,
+	// Drain asks a server that was ready to finish what it does and to end by itself,
 	// when the others go on; nil for one that does so at StopSignal. It gets
 	// that signal when Drain fails, or when it has not ended after DrainGrace.
 	Drain      Check
