@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -297,35 +298,32 @@ func (m *mesh) kill(t *testing.T, name string) {
 // halfWritten: of an insert that is broken off nothing is ever seen, in new
 // partitions as in old ones.
 func (m *mesh) halfWritten(t *testing.T) {
-	tables := []string{"hive.default.parts", "lake.default.parts"}
-	for i, table := range tables {
-		// Formats that write as they go; Parquet keeps 128 MB back.
-		with := []string{"format = 'TEXTFILE', partitioned_by = array['p']", "format = 'AVRO', partitioning = array['p']"}[i]
+	// Formats that write as they go; Parquet keeps 128 MB back.
+	for table, with := range map[string]string{
+		"hive.default.parts": "format = 'TEXTFILE', partitioned_by = array['p']",
+		"lake.default.parts": "format = 'AVRO', partitioning = array['p']",
+	} {
 		if _, err := m.ask(t, "create table "+table+" with ("+with+") as select order_id, cast('x' as varchar) as bulk, 'old' as p from sales.public.orders"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	var writing sync.WaitGroup
-	for _, table := range tables {
-		writing.Go(func() {
+		size := m.stored(t)
+		broken := make(chan error, 1)
+		go func() {
 			_, err := m.ask(t, "insert into "+table+` select a.order_id, cast(uuid() as varchar), if(a.order_id % 2 = 0, 'old', 'new')
 				from sales.public.orders a cross join sales.public.orders b cross join unnest(sequence(1, 10000)) u(n)`)
-			if err == nil {
-				t.Errorf("%s: the insert was to be broken off", table)
+			broken <- err
+		}()
+		const written = 32 << 20
+		for begin := time.Now(); m.stored(t) < size+written; {
+			if time.Since(begin) > patience {
+				t.Fatalf("%s: less than %d bytes are written", table, written)
 			}
-		})
-	}
-	// Both have written files, which is what must not be seen.
-	client := m.client(t, "trino")
-	for _, prefix := range []string{"warehouse/", "lake/"} {
-		m.growing(t, client, prefix)
-	}
-	for _, table := range tables {
-		m.want(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
-	}
-	m.kill(t, "trino")
-	writing.Wait()
-	for _, table := range tables {
+			m.want(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
+		}
+		m.kill(t, "trino")
+		if err := <-broken; err == nil {
+			t.Errorf("%s: the insert was to be broken off", table)
+		}
 		m.until(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
 		if _, err := m.ask(t, "insert into "+table+" values (bigint '1', 'x', 'new')"); err != nil {
 			t.Error(err)
@@ -334,24 +332,25 @@ func (m *mesh) halfWritten(t *testing.T) {
 	}
 }
 
-// growing waits until an insert has begun to write below the prefix: an
-// unfinished upload, or an object younger than the wait.
-func (m *mesh) growing(t *testing.T, c *minio.Client, prefix string) {
+// stored is the size of all files of the object store; some may come and go.
+func (m *mesh) stored(t *testing.T) int64 {
 	t.Helper()
-	begin := time.Now().Add(-time.Second)
-	for time.Since(begin) < patience {
-		for u := range c.ListIncompleteUploads(t.Context(), objectstore.Lake, prefix, true) {
-			if u.Err == nil {
-				return
+	var size int64
+	err := filepath.WalkDir(state.Dir(m.home).Data("object-store"), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if d != nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				size += info.Size()
 			}
 		}
-		for o := range c.ListObjects(t.Context(), objectstore.Lake, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
-			if o.Err == nil && o.LastModified.After(begin) && o.Size > 0 {
-				return
-			}
-		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("nothing is written below %s", prefix)
+	return size
 }
 
 // killed: one part down, the rest goes on, the error names the catalog, and the

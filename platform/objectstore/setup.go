@@ -77,6 +77,7 @@ func Setup(ctx context.Context, e Endpoint, secret func(name string) (string, er
 const uploadAge = 24 * time.Hour
 
 // clearUploads removes the uploads to the lake that were begun before a time.
+// MinIO lists none, and removes them by itself after a day.
 func clearUploads(ctx context.Context, client *minio.Client, before time.Time) (cleared int, err error) {
 	for u := range client.ListIncompleteUploads(ctx, Lake, "", true) {
 		if u.Err != nil {
