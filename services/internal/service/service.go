@@ -73,10 +73,10 @@ func Main(name string, routes Routes, more ...any) int {
 	return 0
 }
 
-// garbage lets the heap grow to four times what is in use before it is swept. What
-// is in use is a few megabytes, and sweeping at twice of it took a tenth of the
-// processor. GOGC of the environment goes first.
-const garbage = 400
+// garbage lets the heap grow to two and a half times what is in use before it is
+// swept. What is in use is a few megabytes, and sweeping at twice of it took a tenth
+// of the processor. GOGC of the environment goes first.
+const garbage = 150
 
 func run(ctx context.Context, config Config, routes Routes) error {
 	if os.Getenv("GOGC") == "" {
