@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Every one of many parallel reads gets its own row, with few statements at once.
+func TestParallelReadsShareStatements(t *testing.T) {
+	var running atomic.Int64
+	r := reader[int64]{read: func(_ context.Context, ids []int64) (map[int64]int64, error) {
+		if running.Add(1) > maxRunning {
+			t.Error("too many statements at once")
+		}
+		defer running.Add(-1)
+		found := map[int64]int64{}
+		for _, id := range ids {
+			if id%7 != 0 {
+				found[id] = -id
+			}
+		}
+		return found, nil
+	}}
+	var readers sync.WaitGroup
+	for n := range int64(64) {
+		readers.Go(func() {
+			for i := range int64(500) {
+				id := 1 + (n*500+i)%1000
+				row, err := r.get(t.Context(), id)
+				if id%7 == 0 != errors.Is(err, pgx.ErrNoRows) || err == nil && row != -id {
+					t.Errorf("read %d of %d: %v", row, id, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
+	if r.waiting != nil || r.running != 0 {
+		t.Errorf("%d statements still run", r.running)
+	}
+}
+
+// Who goes away leaves the others their rows; who waits may go away too.
+func TestACallerWhoGoesAway(t *testing.T) {
+	begun, goOn := make(chan struct{}, 10), make(chan struct{})
+	r := reader[int64]{read: func(ctx context.Context, ids []int64) (map[int64]int64, error) {
+		begun <- struct{}{}
+		<-goOn
+		return map[int64]int64{ids[0]: 1}, ctx.Err()
+	}}
+	ctx, leave := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for id := range int64(maxRunning) {
+		readers.Go(func() {
+			if _, err := r.get(ctx, id+1); !errors.Is(err, context.Canceled) && err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range maxRunning {
+		<-begun
+	}
+	leave()
+	if _, err := r.get(ctx, 8); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left while waiting got %v", err)
+	}
+	readers.Go(func() {
+		if row, err := r.get(t.Context(), 9); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			t.Errorf("who stayed got %d, %v", row, err)
+		}
+	})
+	close(goOn)
+	readers.Wait()
+}
+
+// A failure reaches all who waited for it, and only them.
+func TestAFailedReadIsToldToAll(t *testing.T) {
+	failure := errors.New("planted")
+	fails := true
+	r := reader[int64]{read: func(_ context.Context, ids []int64) (map[int64]int64, error) {
+		if fails {
+			return nil, failure
+		}
+		return map[int64]int64{ids[0]: 1}, nil
+	}}
+	if _, err := r.get(t.Context(), 1); !errors.Is(err, failure) {
+		t.Errorf("got %v", err)
+	}
+	fails = false
+	if row, err := r.get(t.Context(), 1); err != nil || row != 1 {
+		t.Errorf("got %d, %v", row, err)
+	}
+}
