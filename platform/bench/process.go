@@ -14,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/datameesh/datameesh/platform/freeport"
+	"github.com/datameesh/datameesh/platform/postgrestest"
 )
 
 // A process is a program that runs beside the benchmark.
@@ -174,16 +177,9 @@ func (r *rig) run(ctx context.Context, env []string, path string, args ...string
 }
 
 func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // done at once
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
+	port, err := freeport.New()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
-
-// nobody is the account that Debian keeps for programs without rights:
-// PostgreSQL refuses to run as root.
-const nobody = 65534
 
 // A postgres is the PostgreSQL server of the benchmark. It keeps what it is
 // told safe on disk, as the mesh's servers do.
@@ -208,9 +204,9 @@ func startPostgres(ctx context.Context, binaries, folder, password string) (*pos
 	}
 	var as *syscall.Credential
 	if os.Geteuid() == 0 {
-		as = &syscall.Credential{Uid: nobody, Gid: nobody}
+		as = &syscall.Credential{Uid: postgrestest.Nobody, Gid: postgrestest.Nobody}
 		// The folder around it is the benchmark's; others may only pass.
-		if err := errors.Join(os.Chown(folder, nobody, nobody), os.Chown(secret, nobody, nobody), os.Chmod(filepath.Dir(folder), 0o711)); err != nil {
+		if err := errors.Join(os.Chown(folder, postgrestest.Nobody, postgrestest.Nobody), os.Chown(secret, postgrestest.Nobody, postgrestest.Nobody), os.Chmod(filepath.Dir(folder), 0o711)); err != nil {
 			return nil, err
 		}
 	}
@@ -221,19 +217,11 @@ func startPostgres(ctx context.Context, binaries, folder, password string) (*pos
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	addr, err := freeAddr()
+	port, err := freeport.New()
 	if err != nil {
 		return nil, err
 	}
-	_, portText, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"-D", data, "-p", portText}
+	args := []string{"-D", data, "-p", strconv.Itoa(port)}
 	for _, s := range postgresSettings {
 		args = append(args, "-c", s)
 	}

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +23,9 @@ import (
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/datameesh/datameesh/platform/freeport"
+	"github.com/datameesh/datameesh/platform/postgrestest"
 )
 
 // A stand is a PostgreSQL server with the databases of the domains, which may
@@ -105,13 +107,8 @@ func newStand(t *testing.T) *stand {
 		t.Fatal(err)
 	}
 	defer log.Close() //nolint:errcheck // a log
-	binaries := os.Getenv(binariesVariable)
-	initial := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		Version("15.18.0").BinariesPath(binaries).CachePath(filepath.Join(s.dir, "cache")).
-		RuntimePath(filepath.Join(s.dir, "runtime")).DataPath(data).Port(uint32(s.port)).
-		Username("postgres").Password(s.password).Database("postgres").Encoding("UTF8").Locale("C.UTF-8").
-		StartTimeout(time.Minute).
-		StartParameters(map[string]string{"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}).Logger(log))
+	binaries := postgrestest.Binaries()
+	initial := embeddedpostgres.NewDatabase(postgrestest.Config(binaries, s.dir, s.port, s.password, log))
 	if err := initial.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,12 +157,11 @@ func (s *stand) keys() string { return filepath.Join(s.dir, "keys.json") }
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // made to find a port
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 func (s *stand) url(role, database string) string {
@@ -236,7 +232,7 @@ func (s *stand) await(what string, reached func() bool) {
 }
 
 func (s *stand) command(program, database, role string) *exec.Cmd {
-	command := exec.Command(filepath.Join(os.Getenv(programsVariable), program))
+	command := exec.Command(postgrestest.Program(program))
 	command.Env = []string{"PATH=/usr/bin:/bin", "TZ=UTC", "DATABASE_URL=" + s.url(role, database), "PGPASSWORD=" + s.password}
 	return command
 }

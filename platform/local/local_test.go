@@ -20,74 +20,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/freeport"
+	"github.com/datameesh/datameesh/platform/postgrestest"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-const binariesVariable = "LOCAL_TEST_POSTGRESQL"
-
-func TestMain(m *testing.M) {
-	code, err := runTests(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// runTests fetches PostgreSQL and runs the tests as an unprivileged user,
-// because PostgreSQL refuses to run as root.
-func runTests(m *testing.M) (int, error) {
-	if os.Getenv(binariesVariable) != "" {
-		return m.Run(), nil
-	}
-	cache, err := fetch.CacheDir()
-	if err != nil {
-		return 0, err
-	}
-	postgresql, err := fetch.PostgreSQL(context.Background(), cache, nil)
-	if err != nil {
-		return 0, err
-	}
-	if err := os.Setenv(binariesVariable, postgresql); err != nil {
-		return 0, err
-	}
-	if os.Geteuid() != 0 {
-		return m.Run(), nil
-	}
-	const nobody = 65534
-	// Neither the folder that the test program lies in nor TMPDIR need be
-	// open to others.
-	dir, err := os.MkdirTemp("/tmp", "local-test-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	exe, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		return 0, err
-	}
-	program := filepath.Join(dir, "local.test")
-	if err := errors.Join(os.WriteFile(program, exe, 0o755), os.Chmod(program, 0o755), os.Chown(dir, nobody, nobody)); err != nil {
-		return 0, err
-	}
-	arguments := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool {
-		return strings.HasPrefix(a, "-test.testlogfile=") || strings.HasPrefix(a, "-test.coverprofile=")
-	})
-	cmd := exec.Command(program, arguments...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
-	err = cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode(), nil
-	}
-	return 0, err
-}
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
 const password = "only-for-this-test"
 
@@ -104,18 +45,17 @@ func newMesh(t *testing.T) (state.Dir, state.Mesh) {
 	}
 	return d, state.Mesh{
 		PortOffset: freePort(t) - salesDB.Port, Scale: "demo", Seed: 42, AsOf: "2026-01-31",
-		Tools: state.Tools{PostgreSQL: os.Getenv(binariesVariable)},
+		Tools: state.Tools{PostgreSQL: postgrestest.Binaries()},
 	}
 }
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 func initServer(t *testing.T, d state.Dir, m state.Mesh) {

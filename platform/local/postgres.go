@@ -17,13 +17,11 @@ import (
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
+	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
 	"github.com/datameesh/datameesh/platform/topology"
 )
-
-// postgresVersion is the version that package fetch obtains.
-const postgresVersion = embeddedpostgres.PostgresVersion("15.18.0")
 
 // postgresSettings of every server, given on the command line so that a change
 // of them restarts the server like a change of anything else.
@@ -190,7 +188,7 @@ func InitServer(d state.Dir, m state.Mesh, server topology.Server, password stri
 		return err
 	}
 	database := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		Version(postgresVersion).
+		Version(fetch.PostgreSQLVersion).
 		BinariesPath(m.Tools.PostgreSQL).
 		CachePath(filepath.Join(work, "cache")). // stays empty: the binaries are there
 		RuntimePath(filepath.Join(work, "runtime")).

@@ -7,21 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
-)
 
-// nobody is the account that Debian keeps for programs without rights.
-// PostgreSQL refuses to run as root, and everything it writes here is thrown away.
-const nobody = 65534
+	"github.com/datameesh/datameesh/platform/freeport"
+	"github.com/datameesh/datameesh/platform/postgrestest"
+)
 
 // start runs this program again as the server's side, under another account
 // when started by root, and waits until it says where it listens.
@@ -36,8 +33,8 @@ func start(ctx context.Context, binaries string) (*server, error) {
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the command
 	if os.Geteuid() == 0 {
-		command.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-		if err := os.Chown(folder, nobody, nobody); err != nil {
+		command.SysProcAttr.Credential = &syscall.Credential{Uid: postgrestest.Nobody, Gid: postgrestest.Nobody}
+		if err := os.Chown(folder, postgrestest.Nobody, postgrestest.Nobody); err != nil {
 			return nil, err
 		}
 	}
@@ -71,43 +68,19 @@ func serve(binaries, folder string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the folder is about to be removed
-	port, err := freePort()
+	port, err := freeport.New()
 	if err != nil {
 		return err
 	}
-	password := rand.Text()
-	database := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		Version("15.18.0").
-		BinariesPath(binaries).
-		CachePath(filepath.Join(folder, "cache")). // stays empty: the binaries are there
-		RuntimePath(filepath.Join(folder, "runtime")).
-		DataPath(filepath.Join(folder, "data")).
-		Port(uint32(port)).
-		Username("postgres").Password(password).Database("postgres").
-		Encoding("UTF8").Locale("C.UTF-8").
-		StartTimeout(time.Minute).
-		StartParameters(map[string]string{
-			"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300", "timezone": "UTC",
-			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
-		}).
-		Logger(log))
+	password, settings := rand.Text(), postgrestest.Settings()
+	maps.Copy(settings, map[string]string{
+		"max_connections": "300", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+	})
+	database := embeddedpostgres.NewDatabase(postgrestest.Config(binaries, folder, port, password, log).StartParameters(settings))
 	if err := database.Start(); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable\n", password, port)
 	_, err = io.Copy(io.Discard, stdin)
 	return errors.Join(err, database.Stop())
-}
-
-func freePort() (int, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(port)
-	return n, errors.Join(err, listener.Close())
 }
