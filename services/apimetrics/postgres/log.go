@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
+	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
 )
 
@@ -82,21 +83,21 @@ func (s *Store) MakePartitions(ctx context.Context, entries ...apimetrics.Entry)
 
 // Logs gives the logs that the filter picks, newest first.
 func (s *Store) Logs(ctx context.Context, f apimetrics.LogFilter) ([]apimetrics.Log, error) {
+	where := database.Where(f.Limit)
+	where.And(`log_id < ?`, f.Before)
+	where.And(`service = ?`, f.Service)
+	where.And(`route = ?`, f.Route)
+	where.And(`method = ?`, f.Method)
+	where.And(`status = ?`, f.Status)
+	where.And(`request_id = ?`, f.RequestID)
+	where.And(`served_at >= ?`, f.From)
+	where.And(`served_at < ?`, f.To)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+logColumns+`
 		  FROM api_logs
-		 WHERE ($1::bigint IS NULL OR log_id < $1)
-		   AND ($2::text IS NULL OR service = $2)
-		   AND ($3::text IS NULL OR route = $3)
-		   AND ($4::text IS NULL OR method = $4)
-		   AND ($5::bigint IS NULL OR status = $5)
-		   AND ($6::text IS NULL OR request_id = $6)
-		   AND ($7::timestamptz IS NULL OR served_at >= $7)
-		   AND ($8::timestamptz IS NULL OR served_at < $8)
+		 WHERE true`+where.SQL()+`
 		 ORDER BY log_id DESC
-		 LIMIT $9`,
-		orNull(f.Before), orNull(f.Service), orNull(f.Route), orNull(f.Method), orNull(f.Status), orNull(f.RequestID),
-		timeOrNull(f.From), timeOrNull(f.To), f.Limit)
+		 LIMIT $1`, where.Args()...)
 	list, err := pgx.CollectRows(rows, scanLog)
 	return list, wrap(err, "list logs")
 }

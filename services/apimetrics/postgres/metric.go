@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
+	"github.com/datameesh/datameesh/services/internal/database"
 )
 
 // addMetrics gives the statements that add the metrics, which come in the order
@@ -50,19 +51,25 @@ func scanTotal(row pgx.CollectableRow, t *apimetrics.Total, first ...any) error 
 	return err
 }
 
+// ofFilter begins with the window, then the values of the statement's own.
+func ofFilter(f apimetrics.MetricFilter, more ...any) *database.Conditions {
+	where := database.Where(append([]any{f.From, f.To}, more...)...)
+	where.And(`service = ?`, f.Service)
+	where.And(`route = ?`, f.Route)
+	where.And(`method = ?`, f.Method)
+	return where
+}
+
 // Totals gives what each service, route and method served in the filter's window.
 func (s *Store) Totals(ctx context.Context, f apimetrics.MetricFilter) ([]apimetrics.RouteTotal, error) {
+	where := ofFilter(f)
 	rows, _ := s.db.Query(ctx, `
 		SELECT service, route, method, `+totalColumns+`
 		  FROM metrics
 		 WHERE minute >= $1
-		   AND minute < $2
-		   AND ($3::text IS NULL OR service = $3)
-		   AND ($4::text IS NULL OR route = $4)
-		   AND ($5::text IS NULL OR method = $5)
+		   AND minute < $2`+where.SQL()+`
 		 GROUP BY service, route, method
-		 ORDER BY service, route, method`,
-		f.From, f.To, orNull(f.Service), orNull(f.Route), orNull(f.Method))
+		 ORDER BY service, route, method`, where.Args()...)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t apimetrics.RouteTotal, err error) {
 		err = scanTotal(row, &t.Total, &t.Service, &t.Route, &t.Method)
 		return t, err
@@ -73,21 +80,18 @@ func (s *Store) Totals(ctx context.Context, f apimetrics.MetricFilter) ([]apimet
 // Timeline gives what was served in each step of the filter's window; a step
 // without requests has zeros.
 func (s *Store) Timeline(ctx context.Context, f apimetrics.MetricFilter, step apimetrics.Step) ([]apimetrics.StepTotal, error) {
+	where := ofFilter(f, step.Duration())
 	rows, _ := s.db.Query(ctx, `
 		WITH served AS (
-			SELECT date_bin($6::interval, minute, $1) AS at, `+totalColumns+`
+			SELECT date_bin($3::interval, minute, $1) AS at, `+totalColumns+`
 			  FROM metrics
 			 WHERE minute >= $1
-			   AND minute < $2
-			   AND ($3::text IS NULL OR service = $3)
-			   AND ($4::text IS NULL OR route = $4)
-			   AND ($5::text IS NULL OR method = $5)
+			   AND minute < $2`+where.SQL()+`
 			 GROUP BY 1)
 		SELECT at, coalesce(count, 0), coalesce(errors, 0), coalesce(client_errors, 0), coalesce(duration_us_sum, 0), latency_histogram
-		  FROM generate_series($1::timestamptz, $2::timestamptz - $6::interval, $6::interval) AS at
+		  FROM generate_series($1::timestamptz, $2::timestamptz - $3::interval, $3::interval) AS at
 		  LEFT JOIN served USING (at)
-		 ORDER BY at`,
-		f.From, f.To, orNull(f.Service), orNull(f.Route), orNull(f.Method), step.Duration())
+		 ORDER BY at`, where.Args()...)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t apimetrics.StepTotal, err error) {
 		err = scanTotal(row, &t.Total, &t.At)
 		t.At = t.At.UTC()

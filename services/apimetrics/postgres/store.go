@@ -3,9 +3,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
 	"github.com/datameesh/datameesh/services/internal/database"
@@ -29,32 +26,5 @@ func (s *Store) Ready(ctx context.Context) error {
 // as seeded.
 const touch = `UPDATE mesh_meta SET touched = true WHERE NOT touched`
 
-// wrap adds context to err and turns what the database says into the domain's errors.
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	err = database.Classify(err)
-	context := fmt.Sprintf(format, args...)
-	if errors.Is(err, database.ErrUnavailable) {
-		return fmt.Errorf("%s: %w: %w", context, apimetrics.ErrUnavailable, err)
-	}
-	return fmt.Errorf("%s: %w", context, err)
-}
-
-// orNull gives nil for a zero value: a filter that filters nothing.
-func orNull[T comparable](value T) *T {
-	var zero T
-	if value == zero {
-		return nil
-	}
-	return &value
-}
-
-// timeOrNull is orNull for times, of which there is more than one zero.
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
+// wrap adds context to errors and makes them the domain's.
+var wrap = database.Errors{Unavailable: apimetrics.ErrUnavailable}.Wrap

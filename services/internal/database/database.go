@@ -54,6 +54,25 @@ func (db *DB) InTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return Classify(pgx.BeginFunc(ctx, db.Pool, f))
 }
 
+// Change changes one row in one transaction and gives it as it is then: lock
+// reads it and keeps others from changing it, change sets new values, and write
+// stores them, unless nothing changed.
+func Change[T comparable](ctx context.Context, db *DB, change func(*T) error, lock func(pgx.Tx) (T, error), write func(pgx.Tx, T) (T, error)) (row T, err error) {
+	err = db.InTx(ctx, func(tx pgx.Tx) error {
+		before, err := lock(tx)
+		if err != nil {
+			return err
+		}
+		row = before
+		if err := change(&row); err != nil || row == before {
+			return err
+		}
+		row, err = write(tx, row)
+		return err
+	})
+	return row, err
+}
+
 // Constraint gives the name of the constraint that err broke, or "".
 func Constraint(err error) string {
 	var pgErr *pgconn.PgError

@@ -43,44 +43,39 @@ func (s *Store) Campaign(ctx context.Context, id int64) (marketing.Campaign, err
 
 // Campaigns gives the campaigns that the filter picks.
 func (s *Store) Campaigns(ctx context.Context, f marketing.CampaignFilter) ([]marketing.Campaign, error) {
+	where := database.Where(f.After, f.Limit)
+	where.And(`channel = ?`, f.Channel)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+campaignColumns+`
 		  FROM campaigns
-		 WHERE campaign_id > $1
-		   AND ($2::text IS NULL OR channel = $2)
+		 WHERE campaign_id > $1`+where.SQL()+`
 		 ORDER BY campaign_id
-		 LIMIT $3`,
-		f.After, orNull(f.Channel), f.Limit)
+		 LIMIT $2`, where.Args()...)
 	list, err := pgx.CollectRows(rows, scanCampaign)
 	return list, wrap(err, "list campaigns")
 }
 
 // UpdateCampaign changes a campaign; the names of its leads follow. The lock
 // is FOR UPDATE because leads that are being stored must wait for a new name.
-func (s *Store) UpdateCampaign(ctx context.Context, id int64, change func(*marketing.Campaign) error) (c marketing.Campaign, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT `+campaignColumns+`
-			  FROM campaigns
-			 WHERE campaign_id = $1
-			   FOR UPDATE`, id)
-		before, err := pgx.CollectExactlyOneRow(rows, scanCampaign)
-		if err != nil {
-			return err
-		}
-		c = before
-		if err := change(&c); err != nil || c == before {
-			return err
-		}
-		rows, _ = tx.Query(ctx, touch+`
-			UPDATE campaigns
-			   SET campaign_name = $2, channel = $3, budget = $4, spend = $5, starts_on = $6::text::date, ends_on = $7::text::date
-			 WHERE campaign_id = $1
-			RETURNING `+campaignColumns,
-			id, c.Name, c.Channel, c.Budget, c.Spend, c.StartsOn, c.EndsOn)
-		c, err = pgx.CollectExactlyOneRow(rows, scanCampaign)
-		return err
-	})
+func (s *Store) UpdateCampaign(ctx context.Context, id int64, change func(*marketing.Campaign) error) (marketing.Campaign, error) {
+	c, err := database.Change(ctx, s.db, change,
+		func(tx pgx.Tx) (marketing.Campaign, error) {
+			rows, _ := tx.Query(ctx, `
+				SELECT `+campaignColumns+`
+				  FROM campaigns
+				 WHERE campaign_id = $1
+				   FOR UPDATE`, id)
+			return pgx.CollectExactlyOneRow(rows, scanCampaign)
+		},
+		func(tx pgx.Tx, c marketing.Campaign) (marketing.Campaign, error) {
+			rows, _ := tx.Query(ctx, touch+`
+				UPDATE campaigns
+				   SET campaign_name = $2, channel = $3, budget = $4, spend = $5, starts_on = $6::text::date, ends_on = $7::text::date
+				 WHERE campaign_id = $1
+				RETURNING `+campaignColumns,
+				id, c.Name, c.Channel, c.Budget, c.Spend, c.StartsOn, c.EndsOn)
+			return pgx.CollectExactlyOneRow(rows, scanCampaign)
+		})
 	return c, wrap(nameConflict(err), "update campaign %d", id)
 }
 

@@ -94,49 +94,44 @@ func (s *Store) Lead(ctx context.Context, id int64) (marketing.Lead, error) {
 
 // Leads gives the leads that the filter picks.
 func (s *Store) Leads(ctx context.Context, f marketing.LeadFilter) ([]marketing.Lead, error) {
+	where := database.Where(f.After, f.Limit)
+	where.And(`status = ?`, f.Status)
+	where.And(`campaign_id = ?`, f.CampaignID)
+	where.And(`source = ?`, f.Source)
+	where.And(`lower(btrim(email)) = lower(btrim(?))`, f.Email)
+	where.And(`created_at >= ?`, f.CreatedFrom)
+	where.And(`created_at < ?`, f.CreatedTo)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+leadColumns+`
 		  FROM leads
-		 WHERE lead_id > $1
-		   AND ($2::text IS NULL OR status = $2)
-		   AND ($3::bigint IS NULL OR campaign_id = $3)
-		   AND ($4::text IS NULL OR source = $4)
-		   AND ($5::text IS NULL OR lower(btrim(email)) = lower(btrim($5)))
-		   AND ($6::timestamptz IS NULL OR created_at >= $6)
-		   AND ($7::timestamptz IS NULL OR created_at < $7)
+		 WHERE lead_id > $1`+where.SQL()+`
 		 ORDER BY lead_id
-		 LIMIT $8`,
-		f.After, orNull(string(f.Status)), orNull(f.CampaignID), orNull(f.Source), orNull(f.Email), timeOrNull(f.CreatedFrom), timeOrNull(f.CreatedTo), f.Limit)
+		 LIMIT $2`, where.Args()...)
 	list, err := pgx.CollectRows(rows, scanLead)
 	return list, wrap(err, "list leads")
 }
 
 // UpdateLead changes the status of a lead.
-func (s *Store) UpdateLead(ctx context.Context, id int64, change func(*marketing.Lead) error) (l marketing.Lead, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT `+leadColumns+`
-			  FROM leads
-			 WHERE lead_id = $1
-			   FOR NO KEY UPDATE`, id)
-		before, err := pgx.CollectExactlyOneRow(rows, scanLead)
-		if err != nil {
-			return err
-		}
-		l = before
-		if err := change(&l); err != nil || l == before {
-			return err
-		}
-		// A mesh seeded as of a day to come holds leads from the future.
-		rows, _ = tx.Query(ctx, touch+`
-			UPDATE leads
-			   SET status = $2,
-			       converted_at = CASE WHEN $2 = 'converted' THEN greatest(now(), created_at) END
-			 WHERE lead_id = $1
-			RETURNING `+leadColumns,
-			id, l.Status)
-		l, err = pgx.CollectExactlyOneRow(rows, scanLead)
-		return err
-	})
+func (s *Store) UpdateLead(ctx context.Context, id int64, change func(*marketing.Lead) error) (marketing.Lead, error) {
+	l, err := database.Change(ctx, s.db, change,
+		func(tx pgx.Tx) (marketing.Lead, error) {
+			rows, _ := tx.Query(ctx, `
+				SELECT `+leadColumns+`
+				  FROM leads
+				 WHERE lead_id = $1
+				   FOR NO KEY UPDATE`, id)
+			return pgx.CollectExactlyOneRow(rows, scanLead)
+		},
+		func(tx pgx.Tx, l marketing.Lead) (marketing.Lead, error) {
+			// A mesh seeded as of a day to come holds leads from the future.
+			rows, _ := tx.Query(ctx, touch+`
+				UPDATE leads
+				   SET status = $2,
+				       converted_at = CASE WHEN $2 = 'converted' THEN greatest(now(), created_at) END
+				 WHERE lead_id = $1
+				RETURNING `+leadColumns,
+				id, l.Status)
+			return pgx.CollectExactlyOneRow(rows, scanLead)
+		})
 	return l, wrap(err, "update lead %d", id)
 }

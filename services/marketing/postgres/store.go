@@ -3,11 +3,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/marketing"
@@ -31,35 +26,13 @@ func (s *Store) Ready(ctx context.Context) error {
 // as seeded. In the same statement it costs no second round trip.
 const touch = `WITH touched AS (UPDATE mesh_meta SET touched = true WHERE NOT touched) `
 
-// wrap adds context to err and turns what the database says into the domain's errors.
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	err = database.Classify(err)
-	context := fmt.Sprintf(format, args...)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return fmt.Errorf("%s: %w", context, marketing.ErrNotFound)
-	case errors.Is(err, database.ErrUnavailable):
-		return fmt.Errorf("%s: %w: %w", context, marketing.ErrUnavailable, err)
-	}
-	return fmt.Errorf("%s: %w", context, err)
-}
+// wrap adds context to errors and makes them the domain's.
+var wrap = database.Errors{NotFound: marketing.ErrNotFound, Unavailable: marketing.ErrUnavailable}.Wrap
 
-// orNull gives nil for a zero value: a filter that filters nothing.
-func orNull[T comparable](value T) *T {
-	var zero T
-	if value == zero {
+// orNull gives nil for "".
+func orNull(value string) *string {
+	if value == "" {
 		return nil
 	}
 	return &value
-}
-
-// timeOrNull is orNull for times, of which there is more than one zero.
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

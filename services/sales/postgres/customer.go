@@ -47,71 +47,47 @@ func (s *Store) customersByID(ctx context.Context, ids []int64) (map[int64]sales
 		SELECT `+customerColumns+`
 		  FROM customers
 		 WHERE customer_id = ANY ($1)`, ids)
-	found := make(map[int64]sales.Customer, len(ids))
-	for rows.Next() {
-		c, err := scanCustomer(rows)
-		if err != nil {
-			rows.Close()
-			return nil, err
-		}
-		found[c.ID] = c
-	}
-	return found, rows.Err()
+	return byID(rows, scanCustomer, func(c sales.Customer) int64 { return c.ID })
 }
 
 // Customers gives the customers that the filter picks.
 func (s *Store) Customers(ctx context.Context, f sales.CustomerFilter) ([]sales.Customer, error) {
-	where := conditions{args: []any{f.After, f.Limit}}
-	if f.Region != "" {
-		where.and(`region = ?`, f.Region)
-	}
-	if f.Segment != "" {
-		where.and(`segment = ?`, f.Segment)
-	}
-	if f.Email != "" {
-		where.and(`lower(btrim(email)) = lower(btrim(?))`, f.Email)
-	}
-	if !f.CreatedFrom.IsZero() {
-		where.and(`created_at >= ?`, f.CreatedFrom)
-	}
-	if !f.CreatedTo.IsZero() {
-		where.and(`created_at < ?`, f.CreatedTo)
-	}
+	where := database.Where(f.After, f.Limit)
+	where.And(`region = ?`, f.Region)
+	where.And(`segment = ?`, f.Segment)
+	where.And(`lower(btrim(email)) = lower(btrim(?))`, f.Email)
+	where.And(`created_at >= ?`, f.CreatedFrom)
+	where.And(`created_at < ?`, f.CreatedTo)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+customerColumns+`
 		  FROM customers
-		 WHERE customer_id > $1`+where.sql.String()+`
+		 WHERE customer_id > $1`+where.SQL()+`
 		 ORDER BY customer_id
-		 LIMIT $2`, where.args...)
+		 LIMIT $2`, where.Args()...)
 	list, err := pgx.AppendRows(make([]sales.Customer, 0, f.Limit), rows, scanCustomer)
 	return list, wrap(err, "list customers")
 }
 
 // UpdateCustomer changes a customer.
-func (s *Store) UpdateCustomer(ctx context.Context, id int64, change func(*sales.Customer) error) (c sales.Customer, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT `+customerColumns+`
-			  FROM customers
-			 WHERE customer_id = $1
-			   FOR NO KEY UPDATE`, id)
-		before, err := pgx.CollectExactlyOneRow(rows, scanCustomer)
-		if err != nil {
-			return err
-		}
-		c = before
-		if err := change(&c); err != nil || c == before {
-			return err
-		}
-		rows, _ = tx.Query(ctx, touch+`
-			UPDATE customers
-			   SET customer_name = $2, email = $3, phone = $4, region = $5, segment = $6, updated_at = now()
-			 WHERE customer_id = $1
-			RETURNING `+customerColumns,
-			id, c.Name, c.Email, c.Phone, c.Region, c.Segment)
-		c, err = pgx.CollectExactlyOneRow(rows, scanCustomer)
-		return err
-	})
+func (s *Store) UpdateCustomer(ctx context.Context, id int64, change func(*sales.Customer) error) (sales.Customer, error) {
+	c, err := database.Change(ctx, s.db, change,
+		func(tx pgx.Tx) (sales.Customer, error) {
+			rows, _ := tx.Query(ctx, `
+				SELECT `+customerColumns+`
+				  FROM customers
+				 WHERE customer_id = $1
+				   FOR NO KEY UPDATE`, id)
+			return pgx.CollectExactlyOneRow(rows, scanCustomer)
+		},
+		func(tx pgx.Tx, c sales.Customer) (sales.Customer, error) {
+			rows, _ := tx.Query(ctx, touch+`
+				UPDATE customers
+				   SET customer_name = $2, email = $3, phone = $4, region = $5, segment = $6, updated_at = now()
+				 WHERE customer_id = $1
+				RETURNING `+customerColumns,
+				id, c.Name, c.Email, c.Phone, c.Region, c.Segment)
+			return pgx.CollectExactlyOneRow(rows, scanCustomer)
+		})
 	return c, wrap(emailConflict(err), "update customer %d", id)
 }
 

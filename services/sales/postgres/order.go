@@ -50,67 +50,45 @@ func (s *Store) ordersByID(ctx context.Context, ids []int64) (map[int64]sales.Or
 		SELECT `+orderColumns+`
 		  FROM orders
 		 WHERE order_id = ANY ($1)`, ids)
-	found := make(map[int64]sales.Order, len(ids))
-	for rows.Next() {
-		o, err := scanOrder(rows)
-		if err != nil {
-			rows.Close()
-			return nil, err
-		}
-		found[o.ID] = o
-	}
-	return found, rows.Err()
+	return byID(rows, scanOrder, func(o sales.Order) int64 { return o.ID })
 }
 
 // Orders gives the orders that the filter picks.
 func (s *Store) Orders(ctx context.Context, f sales.OrderFilter) ([]sales.Order, error) {
-	where := conditions{args: []any{f.After, f.Limit}}
-	if f.CustomerID != 0 {
-		where.and(`customer_id = ?`, f.CustomerID)
-	}
-	if f.Status != "" {
-		where.and(`status = ?`, string(f.Status))
-	}
-	if !f.OrderedFrom.IsZero() {
-		where.and(`ordered_at >= ?`, f.OrderedFrom)
-	}
-	if !f.OrderedTo.IsZero() {
-		where.and(`ordered_at < ?`, f.OrderedTo)
-	}
+	where := database.Where(f.After, f.Limit)
+	where.And(`customer_id = ?`, f.CustomerID)
+	where.And(`status = ?`, f.Status)
+	where.And(`ordered_at >= ?`, f.OrderedFrom)
+	where.And(`ordered_at < ?`, f.OrderedTo)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+orderColumns+`
 		  FROM orders
-		 WHERE order_id > $1`+where.sql.String()+`
+		 WHERE order_id > $1`+where.SQL()+`
 		 ORDER BY order_id
-		 LIMIT $2`, where.args...)
+		 LIMIT $2`, where.Args()...)
 	list, err := pgx.AppendRows(make([]sales.Order, 0, f.Limit), rows, scanOrder)
 	return list, wrap(err, "list orders")
 }
 
 // UpdateOrder changes an order.
-func (s *Store) UpdateOrder(ctx context.Context, id int64, change func(*sales.Order) error) (o sales.Order, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT `+orderColumns+`
-			  FROM orders
-			 WHERE order_id = $1
-			   FOR NO KEY UPDATE`, id)
-		before, err := pgx.CollectExactlyOneRow(rows, scanOrder)
-		if err != nil {
-			return err
-		}
-		o = before
-		if err := change(&o); err != nil || o == before {
-			return err
-		}
-		rows, _ = tx.Query(ctx, touch+`
-			UPDATE orders
-			   SET status = $2, total_amount = $3, updated_at = now()
-			 WHERE order_id = $1
-			RETURNING `+orderColumns,
-			id, o.Status, o.TotalAmount)
-		o, err = pgx.CollectExactlyOneRow(rows, scanOrder)
-		return err
-	})
+func (s *Store) UpdateOrder(ctx context.Context, id int64, change func(*sales.Order) error) (sales.Order, error) {
+	o, err := database.Change(ctx, s.db, change,
+		func(tx pgx.Tx) (sales.Order, error) {
+			rows, _ := tx.Query(ctx, `
+				SELECT `+orderColumns+`
+				  FROM orders
+				 WHERE order_id = $1
+				   FOR NO KEY UPDATE`, id)
+			return pgx.CollectExactlyOneRow(rows, scanOrder)
+		},
+		func(tx pgx.Tx, o sales.Order) (sales.Order, error) {
+			rows, _ := tx.Query(ctx, touch+`
+				UPDATE orders
+				   SET status = $2, total_amount = $3, updated_at = now()
+				 WHERE order_id = $1
+				RETURNING `+orderColumns,
+				id, o.Status, o.TotalAmount)
+			return pgx.CollectExactlyOneRow(rows, scanOrder)
+		})
 	return o, wrap(err, "update order %d", id)
 }

@@ -93,3 +93,17 @@ func (r *reader[T]) run(ctx context.Context, b *batch[T]) {
 	b.err = errNotRead // in case read panics: nobody may take that for "no row"
 	b.rows, b.err = r.read(ctx, b.ids)
 }
+
+// byID collects rows by their ids.
+func byID[T any](rows pgx.Rows, scan pgx.RowToFunc[T], id func(T) int64) (map[int64]T, error) {
+	found := map[int64]T{}
+	for rows.Next() {
+		row, err := scan(rows)
+		if err != nil {
+			rows.Close()
+			return nil, err
+		}
+		found[id(row)] = row
+	}
+	return found, rows.Err()
+}

@@ -5,15 +5,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/sales"
 )
 
 // Revenue gives the paid orders by day (UTC) and region.
 func (s *Store) Revenue(ctx context.Context, f sales.RevenueFilter) ([]sales.Revenue, error) {
-	where := conditions{args: []any{f.From, f.To}}
-	if f.Region != "" {
-		where.and(`c.region = ?`, f.Region)
-	}
+	where := database.Where(f.From, f.To)
+	where.And(`c.region = ?`, f.Region)
 	rows, _ := s.db.Query(ctx, `
 		SELECT to_char(o.ordered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
 		       c.region,
@@ -23,9 +22,9 @@ func (s *Store) Revenue(ctx context.Context, f sales.RevenueFilter) ([]sales.Rev
 		  JOIN customers AS c USING (customer_id)
 		 WHERE o.status = 'paid'
 		   AND o.ordered_at >= $1
-		   AND o.ordered_at < $2`+where.sql.String()+`
+		   AND o.ordered_at < $2`+where.SQL()+`
 		 GROUP BY 1, 2
-		 ORDER BY 1, 2`, where.args...)
+		 ORDER BY 1, 2`, where.Args()...)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r sales.Revenue, err error) {
 		err = row.Scan(&r.Day, &r.Region, &r.Orders, &r.Revenue)
 		return r, err

@@ -3,12 +3,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/sales"
@@ -40,32 +34,5 @@ func (s *Store) Ready(ctx context.Context) error {
 // as seeded. In the same statement it costs no second round trip.
 const touch = `WITH touched AS (UPDATE mesh_meta SET touched = true WHERE NOT touched) `
 
-// wrap adds context to err and turns what the database says into the domain's errors.
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	err = database.Classify(err)
-	context := fmt.Sprintf(format, args...)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return fmt.Errorf("%s: %w", context, sales.ErrNotFound)
-	case errors.Is(err, database.ErrUnavailable):
-		return fmt.Errorf("%s: %w: %w", context, sales.ErrUnavailable, err)
-	}
-	return fmt.Errorf("%s: %w", context, err)
-}
-
-// conditions are what rows of a list must fulfil: only what the caller asks for
-// stands in the statement, so that each statement has a plan of its own.
-type conditions struct {
-	sql  strings.Builder
-	args []any
-}
-
-// and adds a condition, with "?" for the value.
-func (c *conditions) and(condition string, value any) {
-	c.args = append(c.args, value)
-	c.sql.WriteString("\n   AND ")
-	c.sql.WriteString(strings.Replace(condition, "?", "$"+strconv.Itoa(len(c.args)), 1))
-}
+// wrap adds context to errors and makes them the domain's.
+var wrap = database.Errors{NotFound: sales.ErrNotFound, Unavailable: sales.ErrUnavailable}.Wrap
