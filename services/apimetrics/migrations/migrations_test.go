@@ -1,7 +1,6 @@
 package migrations
 
 import (
-	"bytes"
 	"math"
 	"testing"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
-	"github.com/datameesh/datameesh/services/internal/migrate"
 	"github.com/datameesh/datameesh/services/internal/pgtest"
 )
 
@@ -17,98 +15,63 @@ var schema = pgtest.Schema{Owner: "apimetrics_owner", App: "apimetrics_app", Mig
 
 func TestUpDownUpIsIdentical(t *testing.T) {
 	db := pgtest.New(t, schema)
-	t.Setenv("DATABASE_URL", db.URL("apimetrics_owner"))
-	before := db.Dump(t, "apimetrics_owner")
 	// Down takes the partitions that were made since along.
 	if _, err := db.Connect(t, "apimetrics_app").Exec(t.Context(), `SELECT make_api_logs_partitions('{}')`); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"down", "all"}, {"up"}} {
-		var out bytes.Buffer
-		if code := migrate.Main(t.Context(), "apimetrics-migrate", args, Files, &out, &out); code != 0 {
-			t.Fatalf("%v: exit code %d: %s", args, code, out.String())
-		}
-	}
-	if diff := cmp.Diff(before, db.Dump(t, "apimetrics_owner")); diff != "" {
-		t.Errorf("the schema differs after down and up (-before +after):\n%s", diff)
-	}
+	db.DownAndUp(t, schema)
 }
 
 // Who may do what with which table, written by hand.
 func TestRights(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, schema)
 	const (
 		app, trino, grafana, notebook = "apimetrics_app", "trino_ro", "grafana_ro", "notebook_ro"
 	)
-	for _, c := range []struct {
-		statement string
-		may       []string
-	}{
-		{`SELECT * FROM api_logs`, []string{app, trino, grafana, notebook}},
-		{`INSERT INTO api_logs (served_at, service, route, method, status, duration_us, response_bytes, request_id, api_key) VALUES (now(), 's', '/', 'GET', 200, 1, 1, '', '')`, []string{app}},
-		{`INSERT INTO api_logs (log_id, served_at, service, route, method, status, duration_us, response_bytes) VALUES (1, now(), 's', '/', 'GET', 200, 1, 1)`, nil},
-		{`UPDATE api_logs SET status = 200`, nil},
-		{`DELETE FROM api_logs`, nil},
-		{`TRUNCATE api_logs`, nil},
-		{`SELECT * FROM api_logs_partitions.other`, nil},
-		{`INSERT INTO api_logs_partitions.other (log_id, served_at, service, route, method, status, duration_us, response_bytes) VALUES (1, now(), 's', '/', 'GET', 200, 1, 1)`, nil},
-		{`CREATE TABLE api_logs_partitions.mine (id int)`, nil},
-		{`SELECT make_api_logs_partitions(ARRAY[current_date])`, []string{app}},
-		{`SELECT make_api_logs_partition(current_date)`, nil},
-		{`SELECT * FROM metrics`, []string{app, trino, grafana, notebook}},
-		{`INSERT INTO metrics (service, route, method, minute, count, errors, client_errors, duration_us_sum, latency_histogram) VALUES ('s', '/', 'GET', '2026-11-23 00:00Z', 1, 0, 0, 1, array_fill(0::bigint, ARRAY[35]))`, []string{app}},
-		{`UPDATE metrics SET count = count, errors = errors, client_errors = client_errors, duration_us_sum = duration_us_sum, latency_histogram = latency_histogram`, []string{app}},
-		{`UPDATE metrics SET route = '/'`, nil},
-		{`UPDATE metrics SET minute = minute`, nil},
-		{`DELETE FROM metrics`, nil},
-		{`TRUNCATE metrics`, nil},
-		{`SELECT * FROM latency_buckets`, []string{app, trino, grafana, notebook}},
-		{`INSERT INTO latency_buckets VALUES (99, 0, 1)`, nil},
-		{`UPDATE latency_buckets SET to_us = NULL`, nil},
-		{`DELETE FROM latency_buckets`, nil},
-		{`SELECT * FROM idempotency_keys`, []string{app}},
-		{`INSERT INTO idempotency_keys (caller, key, request_hash, result) VALUES ('a', 'b', '', '1')`, []string{app}},
-		{`DELETE FROM idempotency_keys`, []string{app}},
-		{`TRUNCATE idempotency_keys`, nil},
-		{`SELECT drop_old_api_logs(30)`, []string{app}},
-		{`SELECT delete_old_metrics(400)`, []string{app}},
-		{`SELECT * FROM mesh_meta`, []string{app, trino, grafana, notebook}},
-		{`UPDATE mesh_meta SET touched = true`, []string{app}},
-		{`UPDATE mesh_meta SET as_of = '2020-01-01'`, nil},
-		{`DELETE FROM mesh_meta`, nil},
-		{`CREATE TABLE mine (id int)`, nil},
-	} {
-		for _, role := range []string{app, trino, grafana, notebook} {
-			want := false
-			for _, r := range c.may {
-				want = want || r == role
-			}
-			if got := db.Allowed(t, role, c.statement); got != want {
-				t.Errorf("%s as %s: allowed %v, want %v", c.statement, role, got, want)
-			}
-		}
-	}
+	pgtest.New(t, schema).HasRights(t, schema, pgtest.Rights{
+		`SELECT * FROM api_logs`: {app, trino, grafana, notebook},
+		`INSERT INTO api_logs (served_at, service, route, method, status, duration_us, response_bytes, request_id, api_key) VALUES (now(), 's', '/', 'GET', 200, 1, 1, '', '')`: {app},
+		`INSERT INTO api_logs (log_id, served_at, service, route, method, status, duration_us, response_bytes) VALUES (1, now(), 's', '/', 'GET', 200, 1, 1)`:                   nil,
+		`UPDATE api_logs SET status = 200`:        nil,
+		`DELETE FROM api_logs`:                    nil,
+		`TRUNCATE api_logs`:                       nil,
+		`SELECT * FROM api_logs_partitions.other`: nil,
+		`INSERT INTO api_logs_partitions.other (log_id, served_at, service, route, method, status, duration_us, response_bytes) VALUES (1, now(), 's', '/', 'GET', 200, 1, 1)`: nil,
+		`CREATE TABLE api_logs_partitions.mine (id int)`:       nil,
+		`SELECT make_api_logs_partitions(ARRAY[current_date])`: {app},
+		`SELECT make_api_logs_partition(current_date)`:         nil,
+		`SELECT * FROM metrics`:                                {app, trino, grafana, notebook},
+		`INSERT INTO metrics (service, route, method, minute, count, errors, client_errors, duration_us_sum, latency_histogram) VALUES ('s', '/', 'GET', '2026-11-23 00:00Z', 1, 0, 0, 1, array_fill(0::bigint, ARRAY[35]))`: {app},
+		`UPDATE metrics SET count = count, errors = errors, client_errors = client_errors, duration_us_sum = duration_us_sum, latency_histogram = latency_histogram`:                                                         {app},
+		`UPDATE metrics SET route = '/'`:                nil,
+		`UPDATE metrics SET minute = minute`:            nil,
+		`DELETE FROM metrics`:                           nil,
+		`TRUNCATE metrics`:                              nil,
+		`SELECT * FROM latency_buckets`:                 {app, trino, grafana, notebook},
+		`INSERT INTO latency_buckets VALUES (99, 0, 1)`: nil,
+		`UPDATE latency_buckets SET to_us = NULL`:       nil,
+		`DELETE FROM latency_buckets`:                   nil,
+		`SELECT * FROM idempotency_keys`:                {app},
+		`INSERT INTO idempotency_keys (caller, key, request_hash, result) VALUES ('a', 'b', '', '1')`: {app},
+		`DELETE FROM idempotency_keys`:              {app},
+		`TRUNCATE idempotency_keys`:                 nil,
+		`SELECT drop_old_api_logs(30)`:              {app},
+		`SELECT delete_old_metrics(400)`:            {app},
+		`SELECT * FROM mesh_meta`:                   {app, trino, grafana, notebook},
+		`UPDATE mesh_meta SET touched = true`:       {app},
+		`UPDATE mesh_meta SET as_of = '2020-01-01'`: nil,
+		`DELETE FROM mesh_meta`:                     nil,
+		`CREATE TABLE mine (id int)`:                nil,
+	})
 }
 
-// Everything that has a name has a comment, so that people find the meaning
-// where they find the data.
 func TestEverythingIsCommented(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schema)
 	if _, err := db.Connect(t, "apimetrics_app").Exec(t.Context(), `SELECT make_api_logs_partitions('{}')`); err != nil {
 		t.Fatal(err)
 	}
-	conn := db.Connect(t, "apimetrics_owner")
-	var columns, silent int
-	err := conn.QueryRow(t.Context(), `
-		SELECT count(*), count(*) FILTER (WHERE col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)
-		  FROM pg_class AS c
-		  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		 WHERE c.relnamespace IN ('public'::regnamespace, 'api_logs_partitions'::regnamespace) AND c.relkind IN ('r', 'p') AND c.relname <> 'schema_migrations'`).Scan(&columns, &silent)
-	if err != nil || columns == 0 || silent > 0 {
-		t.Errorf("%d of %d columns, or their tables, have no comment; error %v", silent, columns, err)
-	}
+	db.IsCommented(t, schema)
 }
 
 // The bounds of the buckets stand in Go, where metrics are rolled up, and in

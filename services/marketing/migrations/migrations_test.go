@@ -1,115 +1,75 @@
 package migrations
 
 import (
-	"bytes"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/datameesh/datameesh/services/internal/migrate"
 	"github.com/datameesh/datameesh/services/internal/pgtest"
 )
 
 var schema = pgtest.Schema{Owner: "marketing_owner", App: "marketing_app", Migrations: Files}
 
 func TestUpDownUpIsIdentical(t *testing.T) {
-	db := pgtest.New(t, schema)
-	t.Setenv("DATABASE_URL", db.URL("marketing_owner"))
-	before := db.Dump(t, "marketing_owner")
-	for _, args := range [][]string{{"down", "all"}, {"up"}} {
-		var out bytes.Buffer
-		if code := migrate.Main(t.Context(), "marketing-migrate", args, Files, &out, &out); code != 0 {
-			t.Fatalf("%v: exit code %d: %s", args, code, out.String())
-		}
-	}
-	if diff := cmp.Diff(before, db.Dump(t, "marketing_owner")); diff != "" {
-		t.Errorf("the schema differs after down and up (-before +after):\n%s", diff)
-	}
+	pgtest.New(t, schema).DownAndUp(t, schema)
 }
 
 // Who may do what with which table, written by hand.
 func TestRights(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, schema)
 	const (
 		app, trino, grafana, notebook = "marketing_app", "trino_ro", "grafana_ro", "notebook_ro"
 	)
-	for _, c := range []struct {
-		statement string
-		may       []string
-	}{
-		{`SELECT * FROM campaigns`, []string{app, trino, grafana, notebook}},
-		{`INSERT INTO campaigns (campaign_name, channel, budget, spend, starts_on, ends_on) VALUES ('A', 'Email', 1, 1, '2026-01-01', NULL)`, []string{app}},
-		{`INSERT INTO campaigns (campaign_id, campaign_name, channel, budget, starts_on) VALUES (7, 'A', 'Email', 1, '2026-01-01')`, nil},
-		{`UPDATE campaigns SET campaign_name = 'B', channel = 'Email', budget = 1, spend = 1, starts_on = '2026-01-01', ends_on = NULL`, []string{app}},
-		{`UPDATE campaigns SET campaign_id = 1`, nil},
-		{`DELETE FROM campaigns`, nil},
-		{`TRUNCATE campaigns CASCADE`, nil},
-		{`SELECT * FROM leads`, []string{app, trino}},
-		{`SELECT lead_id, source, campaign_id, campaign_name, status, score, created_at, converted_at FROM leads`, []string{app, trino, grafana, notebook}},
-		{`SELECT email FROM leads`, []string{app, trino}},
-		{`SELECT full_name FROM leads`, []string{app, trino}},
-		{`SELECT 1 FROM leads WHERE email = 'a@b'`, []string{app, trino}},
-		{`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, score) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 1 FROM campaigns`, []string{app}},
-		{`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, status) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 'lost' FROM campaigns`, nil},
-		{`UPDATE leads SET status = 'lost', converted_at = NULL`, []string{app}},
-		{`UPDATE leads SET campaign_name = 'B'`, nil},
-		{`UPDATE leads SET created_at = now()`, nil},
-		{`DELETE FROM leads`, nil},
-		{`TRUNCATE leads`, nil},
-		{`SELECT external_id FROM leads`, []string{app, trino}},
-		{`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, external_id) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 'x' FROM campaigns`, []string{app}},
-		{`UPDATE leads SET external_id = 'x'`, nil},
-		{`SELECT * FROM lead_imports`, []string{app}},
-		{`SELECT stored FROM lead_imports`, []string{app}},
-		{`INSERT INTO lead_imports (caller, idempotency_key, format, columns) VALUES ('a', 'b', 'csv', '{email}')`, []string{app}},
-		{`INSERT INTO lead_imports (caller, idempotency_key, format, stored) VALUES ('a', 'b', 'csv', 1)`, nil},
-		{`UPDATE lead_imports SET state = 'running', position = 1, digest = '', stored = 1, duplicates = 1, parked = 1, completed_at = NULL`, []string{app}},
-		{`UPDATE lead_imports SET idempotency_key = 'c'`, nil},
-		{`DELETE FROM lead_imports`, nil},
-		{`SELECT * FROM lead_dead_letters`, []string{app}},
-		{`SELECT dead_letter_id FROM lead_dead_letters`, []string{app}},
-		{`SELECT raw FROM lead_dead_letters`, []string{app}},
-		{`INSERT INTO lead_dead_letters (import_id, position, reason, raw) SELECT import_id, 1, '', '' FROM lead_imports`, []string{app}},
-		{`INSERT INTO lead_dead_letters (import_id, position, reason, raw, lead_id) SELECT import_id, 1, '', '', 1 FROM lead_imports`, nil},
-		{`UPDATE lead_dead_letters SET raw = '', status = 'parked', lead_id = NULL, updated_at = now()`, []string{app}},
-		{`UPDATE lead_dead_letters SET reason = ''`, nil},
-		{`DELETE FROM lead_dead_letters`, nil},
-		{`SELECT * FROM idempotency_keys`, []string{app}},
-		{`INSERT INTO idempotency_keys (caller, key, request_hash, result) VALUES ('a', 'b', '', '{}')`, []string{app}},
-		{`DELETE FROM idempotency_keys`, []string{app}},
-		{`SELECT * FROM mesh_meta`, []string{app, trino, grafana, notebook}},
-		{`UPDATE mesh_meta SET touched = true`, []string{app}},
-		{`UPDATE mesh_meta SET as_of = '2020-01-01'`, nil},
-		{`DELETE FROM mesh_meta`, nil},
-		{`CREATE TABLE mine (id int)`, nil},
-	} {
-		for _, role := range []string{app, trino, grafana, notebook} {
-			want := false
-			for _, r := range c.may {
-				want = want || r == role
-			}
-			if got := db.Allowed(t, role, c.statement); got != want {
-				t.Errorf("%s as %s: allowed %v, want %v", c.statement, role, got, want)
-			}
-		}
-	}
+	pgtest.New(t, schema).HasRights(t, schema, pgtest.Rights{
+		`SELECT * FROM campaigns`: {app, trino, grafana, notebook},
+		`INSERT INTO campaigns (campaign_name, channel, budget, spend, starts_on, ends_on) VALUES ('A', 'Email', 1, 1, '2026-01-01', NULL)`: {app},
+		`INSERT INTO campaigns (campaign_id, campaign_name, channel, budget, starts_on) VALUES (7, 'A', 'Email', 1, '2026-01-01')`:          nil,
+		`UPDATE campaigns SET campaign_name = 'B', channel = 'Email', budget = 1, spend = 1, starts_on = '2026-01-01', ends_on = NULL`:      {app},
+		`UPDATE campaigns SET campaign_id = 1`: nil,
+		`DELETE FROM campaigns`:                nil,
+		`TRUNCATE campaigns CASCADE`:           nil,
+		`SELECT * FROM leads`:                  {app, trino},
+		`SELECT lead_id, source, campaign_id, campaign_name, status, score, created_at, converted_at FROM leads`: {app, trino, grafana, notebook},
+		`SELECT email FROM leads`:                 {app, trino},
+		`SELECT full_name FROM leads`:             {app, trino},
+		`SELECT 1 FROM leads WHERE email = 'a@b'`: {app, trino},
+		`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, score) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 1 FROM campaigns`:       {app},
+		`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, status) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 'lost' FROM campaigns`: nil,
+		`UPDATE leads SET status = 'lost', converted_at = NULL`: {app},
+		`UPDATE leads SET campaign_name = 'B'`:                  nil,
+		`UPDATE leads SET created_at = now()`:                   nil,
+		`DELETE FROM leads`:                                     nil,
+		`TRUNCATE leads`:                                        nil,
+		`SELECT external_id FROM leads`:                         {app, trino},
+		`INSERT INTO leads (email, full_name, source, campaign_id, campaign_name, external_id) SELECT 'a@b', 'A', 'Event', campaign_id, campaign_name, 'x' FROM campaigns`: {app},
+		`UPDATE leads SET external_id = 'x'`: nil,
+		`SELECT * FROM lead_imports`:         {app},
+		`SELECT stored FROM lead_imports`:    {app},
+		`INSERT INTO lead_imports (caller, idempotency_key, format, columns) VALUES ('a', 'b', 'csv', '{email}')`:                           {app},
+		`INSERT INTO lead_imports (caller, idempotency_key, format, stored) VALUES ('a', 'b', 'csv', 1)`:                                    nil,
+		`UPDATE lead_imports SET state = 'running', position = 1, digest = '', stored = 1, duplicates = 1, parked = 1, completed_at = NULL`: {app},
+		`UPDATE lead_imports SET idempotency_key = 'c'`:                                                                                     nil,
+		`DELETE FROM lead_imports`:                     nil,
+		`SELECT * FROM lead_dead_letters`:              {app},
+		`SELECT dead_letter_id FROM lead_dead_letters`: {app},
+		`SELECT raw FROM lead_dead_letters`:            {app},
+		`INSERT INTO lead_dead_letters (import_id, position, reason, raw) SELECT import_id, 1, '', '' FROM lead_imports`:             {app},
+		`INSERT INTO lead_dead_letters (import_id, position, reason, raw, lead_id) SELECT import_id, 1, '', '', 1 FROM lead_imports`: nil,
+		`UPDATE lead_dead_letters SET raw = '', status = 'parked', lead_id = NULL, updated_at = now()`:                               {app},
+		`UPDATE lead_dead_letters SET reason = ''`: nil,
+		`DELETE FROM lead_dead_letters`:            nil,
+		`SELECT * FROM idempotency_keys`:           {app},
+		`INSERT INTO idempotency_keys (caller, key, request_hash, result) VALUES ('a', 'b', '', '{}')`: {app},
+		`DELETE FROM idempotency_keys`:              {app},
+		`SELECT * FROM mesh_meta`:                   {app, trino, grafana, notebook},
+		`UPDATE mesh_meta SET touched = true`:       {app},
+		`UPDATE mesh_meta SET as_of = '2020-01-01'`: nil,
+		`DELETE FROM mesh_meta`:                     nil,
+		`CREATE TABLE mine (id int)`:                nil,
+	})
 }
 
-// Everything that has a name has a comment, so that people find the meaning
-// where they find the data.
 func TestEverythingIsCommented(t *testing.T) {
 	t.Parallel()
-	conn := pgtest.New(t, schema).Connect(t, "marketing_owner")
-	var columns, silent int
-	err := conn.QueryRow(t.Context(), `
-		SELECT count(*), count(*) FILTER (WHERE col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)
-		  FROM pg_class AS c
-		  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'schema_migrations'`).Scan(&columns, &silent)
-	if err != nil || columns == 0 || silent > 0 {
-		t.Errorf("%d of %d columns, or their tables, have no comment; error %v", silent, columns, err)
-	}
+	pgtest.New(t, schema).IsCommented(t, schema)
 }
 
 // What the database itself refuses, whoever writes.
