@@ -18,7 +18,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("application/json; charset=utf-16", "{}")
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		if strings.ContainsAny(contentType, "\r\n\x00") {
-			t.Skip("no header can hold it")
+			return // no header can hold it
 		}
 		_, err := decodeBody(contentType, body)
 		if err == nil {

@@ -17,7 +17,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		values, err := url.ParseQuery(query)
 		if err != nil {
-			t.Skip("net/http refuses it")
+			return // net/http refuses it
 		}
 		r := Of(values)
 		id, region, limit, after, from := r.ID("id"), r.OneOf("region", "AMER", "EMEA"), r.Limit(), r.After("list"), r.Time("from")

@@ -172,7 +172,7 @@ func (c *Client) Record(e Entry) {
 		return
 	}
 	e.Service = c.Service
-	e.Method = method(e.Method)
+	e.Method = Method(e.Method)
 	if e.Route == "" {
 		e.Route = Unmatched
 	}
@@ -206,10 +206,10 @@ func signal(c chan struct{}) {
 	}
 }
 
-// method gives one of the methods of HTTP (RFC 9110, RFC 5789), else Other. It
+// Method gives one of the methods of HTTP (RFC 9110, RFC 5789), else Other. It
 // gives a constant: the string of a request is a piece of its first line, which
 // would stay in memory, path and all, for as long as the entry is queued.
-func method(given string) string {
+func Method(given string) string {
 	switch given {
 	case http.MethodGet:
 		return http.MethodGet

@@ -161,7 +161,7 @@ const killedVariable = "REQUESTLOG_TEST_KILLED"
 func TestKilled(t *testing.T) {
 	dir := os.Getenv(killedVariable)
 	if dir == "" {
-		t.SkipNow() // not that process
+		return // not that process: nothing to do
 	}
 	c := beginWith(t, Config{URL: "http://127.0.0.1:1", SpillDir: dir}, never)
 	record(c, 0, 2300)

@@ -1,8 +1,6 @@
 package rest
 
 import (
-	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -12,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/datameesh/datameesh/services/internal/requestlog"
 )
 
 // durations by route template, method and class of status ("2xx"): callers
@@ -23,12 +23,9 @@ var durations = promauto.NewHistogramVec(prometheus.HistogramOpts{
 }, []string{"method", "route", "status"})
 
 func observe(c *gin.Context, took time.Duration) {
-	method, route := c.Request.Method, c.FullPath()
+	method, route := requestlog.Method(c.Request.Method), c.FullPath()
 	if route == "" {
-		route = "(unmatched)"
-	}
-	if !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions}, method) {
-		method = "OTHER"
+		route = requestlog.Unmatched
 	}
 	durationOf(series{method, route, c.Writer.Status() / 100}).Observe(took.Seconds())
 	span := trace.SpanFromContext(c.Request.Context())
