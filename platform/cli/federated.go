@@ -7,15 +7,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/datameesh/datameesh/platform/demo"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
-
-// federatedQuery joins the two domains: Q1 of docs/design.md.
-const federatedQuery = `SELECT count(*) FROM sales.public.customers s JOIN marketing.public.leads m ON s.email = m.email`
 
 // A new Trino compiles its code while it works: the first runs of a query take
 // seconds, and only what has become fast is worth being called ready. A slow
@@ -25,7 +23,7 @@ const (
 	warmUpTries = 6
 )
 
-// warmUp runs the federated query as a service user until it is fast.
+// warmUp runs the federated query, Q1 of docs/design.md, as a service user until it is fast.
 func warmUp(m state.Mesh, store *secrets.Store) local.WarmUp {
 	return func(ctx context.Context) error {
 		for range warmUpTries {
@@ -60,7 +58,7 @@ func countFederated(ctx context.Context, m state.Mesh, store *secrets.Store) (in
 		return 0, err
 	}
 	defer func() { _ = client.Close() }()
-	rows, err := client.Query(ctx, federatedQuery, nil)
+	rows, err := client.Query(ctx, "SELECT count(*) FROM (\n"+demo.Queries()[0].SQL+"\n)", nil)
 	if err != nil {
 		return 0, err
 	}
