@@ -42,9 +42,12 @@ seed: build ## fill the databases of the running mesh with fake data
 test: lint test/modules test/unit test/e2e test/crash ## everything that CI runs
 check: test
 
+# Tests wait for databases and timers more than they compute: two packages at once per core.
+TESTS_AT_ONCE := $(shell echo $$((2 * $$(nproc))))
+
 .PHONY: test/unit
 test/unit: build $(GOTESTSUM) $(GOLANGCI_LINT) ## all Go tests with the race detector, on a PostgreSQL of their own
-	@GOLANGCI_LINT=$(GOLANGCI_LINT) $(GO) run ./platform/cmd/test-postgres $(GOTESTSUM) --format pkgname -- -race -shuffle=on work
+	@GOLANGCI_LINT=$(GOLANGCI_LINT) $(GO) run ./platform/cmd/test-postgres $(GOTESTSUM) --format pkgname -- -race -shuffle=on -p $(TESTS_AT_ONCE) work
 
 .PHONY: test/e2e
 test/e2e: build $(GOTESTSUM) ## a whole mesh on free ports: up, use, break, heal, down
