@@ -116,7 +116,7 @@ func runDemo(ctx context.Context, log io.Writer, runs int) (*demo.Report, error)
 		_ = conn.Close(ctx)
 	}()
 	mesh := demo.Mesh{
-		Trino:    demo.TrinoEngine{Client: client},
+		Trino:    client,
 		Oracle:   demo.Oracle(conn),
 		Attempts: comparisons,
 		Queries:  demo.Queries(),

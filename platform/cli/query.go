@@ -140,6 +140,11 @@ func runQuery(ctx context.Context, stdout, stderr io.Writer, person, format, sta
 // client makes a client for one of the mesh's people; an error with exitUsage
 // and their names when there is no such person.
 func (m *startedMesh) client(person, source string) (*query.Client, error) {
+	return m.sessionClient(person, source, nil)
+}
+
+// sessionClient is client with session properties.
+func (m *startedMesh) sessionClient(person, source string, session map[string]string) (*query.Client, error) {
 	people, err := m.secrets.People()
 	if err != nil {
 		return nil, err
@@ -165,6 +170,7 @@ func (m *startedMesh) client(person, source string) (*query.Client, error) {
 		User:     person,
 		Password: password,
 		Source:   source,
+		Session:  session,
 	})
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/datameesh/datameesh/platform/query"
 )
 
-// An Engine runs SQL and gives every value as text; NULL is the text NULL.
+// An Engine runs SQL and gives every value as text, like query.Client.
 type Engine interface {
-	Rows(ctx context.Context, sql string) ([][]string, error)
+	Texts(ctx context.Context, sql string) ([][]string, error)
 }
 
 // A Mesh is what the demo asks: Trino, and the path that checks it.
@@ -112,7 +112,7 @@ func (m *Mesh) Run(ctx context.Context, runs int, log io.Writer) (*Report, error
 func (m *Mesh) domains(ctx context.Context) ([]Domain, error) {
 	var all []Domain
 	for _, name := range []string{"sales", "marketing"} {
-		rows, err := m.Trino.Rows(ctx, "SELECT as_of, scale, seed, state, touched FROM "+name+".public.mesh_meta")
+		rows, err := m.Trino.Texts(ctx, "SELECT as_of, scale, seed, state, touched FROM "+name+".public.mesh_meta")
 		if err != nil {
 			return nil, fmt.Errorf("read mesh_meta of %s: %w", name, err)
 		}
@@ -150,7 +150,7 @@ func (m *Mesh) measure(ctx context.Context, runs int, log io.Writer) ([]Timing, 
 		var warm []float64
 		for i := range runs + 1 {
 			start := time.Now()
-			rows, err := m.Trino.Rows(ctx, q.SQL)
+			rows, err := m.Trino.Texts(ctx, q.SQL)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", q.Name, err)
 			}
@@ -200,11 +200,11 @@ func (m *Mesh) compare(ctx context.Context, log io.Writer) (map[string][][]strin
 		answers := map[string][][]string{}
 		sums := map[string][]string{}
 		for _, q := range m.Queries {
-			rows, err := m.Trino.Rows(ctx, q.SQL)
+			rows, err := m.Trino.Texts(ctx, q.SQL)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", q.Name, err)
 			}
-			sum, err := m.Trino.Rows(ctx, sumQuery(q))
+			sum, err := m.Trino.Texts(ctx, sumQuery(q))
 			if err != nil {
 				return nil, nil, fmt.Errorf("sum of %s: %w", q.Name, err)
 			}
@@ -272,7 +272,7 @@ func compareAnswers(q Query, expected, found [][]string, trinoSum []string) ([]C
 }
 
 // null is how an Engine writes NULL.
-const null = "NULL"
+const null = query.Null
 
 // firstDifference finds the first row that only one of two sorted lists has.
 // The other list's part of the answer is "no such row".
@@ -316,7 +316,7 @@ func (m *Mesh) golden(ctx context.Context, answers map[string][][]string) ([]Che
 		{"leads", "SELECT count(*) FROM marketing.public.leads", goldenLeads},
 		{"campaigns", "SELECT count(*) FROM marketing.public.campaigns", goldenCampaigns},
 	} {
-		rows, err := m.Trino.Rows(ctx, figure.sql)
+		rows, err := m.Trino.Texts(ctx, figure.sql)
 		if err != nil {
 			return nil, fmt.Errorf("count %s: %w", figure.name, err)
 		}
@@ -333,31 +333,4 @@ func (m *Mesh) golden(ctx context.Context, answers map[string][][]string) ([]Che
 			Expected: fmt.Sprintf("%d rows", q.Golden), Found: fmt.Sprintf("%d rows", found)})
 	}
 	return checks, nil
-}
-
-// A TrinoEngine asks Trino as one person.
-type TrinoEngine struct{ Client *query.Client }
-
-// Rows implements Engine.
-func (e TrinoEngine) Rows(ctx context.Context, sql string) (all [][]string, err error) {
-	rows, err := e.Client.Query(ctx, sql, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	for rows.Next(ctx) {
-		row := make([]string, len(rows.Values()))
-		for i, v := range rows.Values() {
-			row[i] = null
-			if v != nil {
-				row[i] = query.Text(v)
-			}
-		}
-		all = append(all, row)
-	}
-	return all, rows.Err()
 }

@@ -19,7 +19,7 @@ type fakeMesh struct {
 	looks  int
 }
 
-func (f *fakeMesh) Rows(_ context.Context, sql string) ([][]string, error) {
+func (f *fakeMesh) Texts(_ context.Context, sql string) ([][]string, error) {
 	rows, ok := f.trino[sql]
 	if !ok {
 		return nil, fmt.Errorf("unexpected statement %s", sql)

@@ -68,7 +68,7 @@ func (r *runningMesh) connect(server, database, role string) *pgx.Conn {
 	return conn
 }
 
-func (r *runningMesh) trino(person string) TrinoEngine {
+func (r *runningMesh) trino(person string) *query.Client {
 	r.t.Helper()
 	ca, err := r.store.CA()
 	if err != nil {
@@ -84,7 +84,7 @@ func (r *runningMesh) trino(person string) TrinoEngine {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = client.Close() })
-	return TrinoEngine{client}
+	return client
 }
 
 func (r *runningMesh) report(queries []Query) *Report {
@@ -203,7 +203,7 @@ func TestMeshColumns(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen := map[string]string{}
-			found, err := trino.Rows(context.Background(), fmt.Sprintf(
+			found, err := trino.Texts(context.Background(), fmt.Sprintf(
 				`SELECT table_name, column_name, data_type FROM %s.information_schema.columns WHERE table_schema = 'public'`, d.Catalog))
 			if err != nil {
 				t.Fatal(err)

@@ -39,6 +39,12 @@ func TestLake(t *testing.T) {
 	t.Run("workers", m.workers)
 	t.Run("Trino is killed while it writes", m.halfWritten)
 	t.Run("parts are killed", m.killed)
+	// These change the data.
+	t.Run("export", m.exported)
+	t.Run("read while exported", m.readWhileExported)
+	t.Run("export is interrupted", m.exportInterrupted)
+	t.Run("compact", m.compacted)
+	t.Run("stats", m.analyzed)
 }
 
 // patience is how long anything may take on a slow and busy machine.
@@ -131,7 +137,12 @@ func (m *mesh) run(t *testing.T, args ...string) (stdout, stderr string) {
 // ask returns the result of a statement as CSV without a header.
 func (m *mesh) ask(t *testing.T, statement string) (string, error) {
 	t.Helper()
-	out, said, err := m.try(t.Context(), "query", "-o", "csv", statement)
+	return m.askAs(t, "mike", statement)
+}
+
+func (m *mesh) askAs(t *testing.T, person, statement string) (string, error) {
+	t.Helper()
+	out, said, err := m.try(t.Context(), "query", "--as", person, "-o", "csv", statement)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, said)
 	}
@@ -320,7 +331,12 @@ func (m *mesh) halfWritten(t *testing.T) {
 			}
 			m.want(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
 		}
+		pid := m.pid(t, "trino")
 		m.kill(t, "trino")
+		// HotSpot puts this into /tmp wherever Trino's files lie.
+		if _, err := os.Stat(fmt.Sprintf("/tmp/.java_pid%d", pid)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the killed Trino leaves a socket: %v", err)
+		}
 		if err := <-broken; err == nil {
 			t.Errorf("%s: the insert was to be broken off", table)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -148,4 +149,26 @@ func (e Endpoint) Ready(ctx context.Context) error {
 		return fmt.Errorf("object store %s: %w", e.S3, err)
 	}
 	return nil
+}
+
+// Size counts the objects below a folder like s3://datalake/lake, and their bytes.
+func (e Endpoint) Size(ctx context.Context, folder string) (objects, bytes int64, err error) {
+	bucket, prefix, ok := strings.Cut(strings.TrimPrefix(folder, "s3://"), "/")
+	if !ok {
+		return 0, 0, fmt.Errorf("object store %s: %q is no folder of a bucket", e.S3, folder)
+	}
+	client, err := e.Client(Root, e.Secret)
+	if err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx) // ends the listing after an error
+	defer cancel()
+	for o := range client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: strings.TrimSuffix(prefix, "/") + "/", Recursive: true}) {
+		if o.Err != nil {
+			return 0, 0, fmt.Errorf("object store %s: list %s: %w", e.S3, folder, o.Err)
+		}
+		objects++
+		bytes += o.Size
+	}
+	return objects, bytes, nil
 }

@@ -27,6 +27,8 @@ type Config struct {
 	User     string
 	Password string
 	Source   string // name of the program, shown beside its queries
+	// Session are properties of Trino's session, with the catalog before those of one.
+	Session map[string]string
 }
 
 // A Client runs queries of one person. Its methods may be called concurrently.
@@ -56,6 +58,7 @@ func New(cfg Config) (*Client, error) {
 		TimeZone:            "UTC", // of values without a zone, and of current_timestamp
 		HTTPClient:          &http.Client{Transport: watch{transport}},
 		RequestRetryTimeout: &retry,
+		SessionProperties:   cfg.Session,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)

@@ -44,3 +44,31 @@ func (c *Client) Run(ctx context.Context, statement string, out Writer, progress
 	}
 	return result, out.Close()
 }
+
+// Null is how Texts writes NULL.
+const Null = "NULL"
+
+// Texts runs a statement and gives all values of its result as text. It is for
+// small results; errors are those of Query.
+func (c *Client) Texts(ctx context.Context, statement string) (all [][]string, err error) {
+	rows, err := c.Query(ctx, statement, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for rows.Next(ctx) {
+		row := make([]string, len(rows.Values()))
+		for i, v := range rows.Values() {
+			row[i] = Null
+			if v != nil {
+				row[i] = Text(v)
+			}
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}

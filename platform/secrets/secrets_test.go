@@ -51,7 +51,7 @@ func TestEnsureIsIdempotent(t *testing.T) {
 	// 6 people, 3 service users, 8 keys, Trino's secret, the CA's two files,
 	// roles: sales-db 6, sales-api-db 6, marketing-db 8, platform-db 7, and keys
 	// of the object store: 6 people, trino, hive, root.
-	if want := 6 + 3 + 8 + 1 + 2 + 6 + 6 + 8 + 7 + 9; len(first) != want {
+	if want := 6 + 4 + 8 + 1 + 2 + 6 + 6 + 8 + 7 + 9; len(first) != want {
 		t.Errorf("%d files, want %d", len(first), want)
 	}
 	if want := len(first) - 1; len(changed) != want { // the CA counts once
@@ -309,8 +309,8 @@ func TestWriteTrinoPasswords(t *testing.T) {
 		return changed, hashes
 	}
 	changed, first := write()
-	if !changed || len(first) != 9 {
-		t.Fatalf("changed %v, %d people, want 9", changed, len(first))
+	if !changed || len(first) != 10 {
+		t.Fatalf("changed %v, %d people, want 10", changed, len(first))
 	}
 	for name, hash := range first {
 		password, err := s.Person(name)
@@ -356,7 +356,7 @@ engineers:mike,admin
 executives:emma
 sales_team:sam
 marketing_team:mia
-services:dbt
+services:dbt,lake
 services_ro:collector,verify
 `
 	if string(got) != want {
@@ -448,7 +448,7 @@ func TestPeople(t *testing.T) {
 	for _, p := range people {
 		names = append(names, p.Name)
 	}
-	if got, want := strings.Join(names, " "), "alex sarah mike emma sam mia dbt collector verify"; got != want {
+	if got, want := strings.Join(names, " "), "alex sarah mike emma sam mia dbt collector verify lake"; got != want {
 		t.Errorf("people %s, want %s", got, want)
 	}
 }

@@ -85,3 +85,20 @@ func ServerNamed(name string) (Server, bool) {
 // Admin is the person whom the seed's document knows as admin. They exist only
 // in a mesh started with MEESH_ADMIN_PASSWORD, so they are not among People.
 var Admin = Person{"admin", "engineers", "administrator of the seed's document"}
+
+// Behind finds the database that a Trino catalog reads, and the role that owns
+// its tables; false for a catalog that reads no database.
+func Behind(catalog string) (s Server, d Database, owner string, found bool) {
+	for _, s := range Servers {
+		for _, d := range s.Databases {
+			switch {
+			case catalog == "":
+			case d.Catalog == catalog:
+				return s, d, d.Owner, true
+			case d.Name == catalog && d.App == RoleAnalytics: // Trino writes it
+				return s, d, d.App, true
+			}
+		}
+	}
+	return Server{}, Database{}, "", false
+}

@@ -35,3 +35,15 @@ func TestServerNamed(t *testing.T) {
 		t.Error("found a server that does not exist")
 	}
 }
+
+func TestBehind(t *testing.T) {
+	for catalog, want := range map[string]string{
+		"sales": "sales-db sales_data sales_owner", "marketing_api": "marketing-db marketing_api apimetrics_owner",
+		"sales_analytics": "platform-db sales_analytics trino_analytics", "lake": "", "": "", "verify": "",
+	} {
+		s, d, owner, found := Behind(catalog)
+		if got := strings.TrimSpace(s.Name + " " + d.Name + " " + owner); got != want || found != (want != "") {
+			t.Errorf("%q: %q, want %q", catalog, got, want)
+		}
+	}
+}

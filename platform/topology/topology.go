@@ -136,6 +136,7 @@ var ServiceUsers = []Person{
 	{"dbt", "services", "transformation"},
 	{"collector", "services_ro", "platform figures"},
 	{"verify", "services_ro", "readiness and demo checks"},
+	{"lake", "services", "export to the lake and its upkeep"},
 }
 
 // StoreUsers have a key of the object store beside the people: programs that

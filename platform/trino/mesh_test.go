@@ -122,6 +122,7 @@ func TestMeshAccess(t *testing.T) {
 		{"dbt", database, ok},
 		{"collector", denied, denied},
 		{"verify", denied, denied},
+		{"lake", database, ok},
 	} {
 		for _, sql := range read {
 			if got := r.do(t, p.person, sql); got != ok {
