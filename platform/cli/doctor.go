@@ -11,6 +11,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/preflight"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/state"
@@ -63,7 +64,12 @@ func diagnose(ctx context.Context) ([]preflight.Check, error) {
 		return nil, err
 	}
 	m, err := state.Load(d)
-	if err != nil && !errors.Is(err, state.ErrNoMesh) {
+	if errors.Is(err, state.ErrNoMesh) { // what "up" would start
+		var kind objectstore.Kind
+		kind, err = objectstore.ParseKind(os.Getenv(objectstore.Variable))
+		m = state.Mesh{Profile: state.ProfileFull, ObjectStore: string(kind)}
+	}
+	if err != nil {
 		return nil, err
 	}
 	components, runErr := componentsOf(ctx, d)

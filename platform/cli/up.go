@@ -310,7 +310,11 @@ func (u *upRun) preflight(ctx context.Context, cache string) error {
 // preflightInput says what the mesh needs. running are the components that
 // have a process already.
 func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]bool) preflight.Input {
-	in := preflight.Input{StateDir: string(d), CacheDir: cache}
+	in := preflight.Input{StateDir: string(d), CacheDir: cache, Missing: fetch.Missing(cache), Workers: m.TrinoWorkers}
+	if m.Lake() {
+		in.Store = fetch.Store(m.ObjectStore)
+		in.Missing = append(in.Missing, fetch.MissingLake(cache, in.Store)...)
+	}
 	before, err := state.Load(d)
 	samePorts := err == nil && before.PortOffset == m.PortOffset
 	for port, component := range local.Ports(m) {

@@ -17,11 +17,15 @@ import (
 	"github.com/datameesh/datameesh/platform/fetch"
 )
 
-// What the core profile with Trino needs on top of the downloads.
+// What the mesh needs on top of the downloads, in bytes where nothing else is
+// said. Memory is what was measured after queries that fill Trino's heap, and air.
 const (
-	needMemory = 3_000_000_000 // bytes: 2.5 GB resident, and air for the queries
-	needState  = 1_000_000_000 // bytes: databases, their logs, Trino's spill and logs
-	needFiles  = 4096          // open files: Trino refuses to start with fewer
+	needMemory       = 3_000_000_000 // the core profile with Trino
+	needMemoryLake   = 1_000_000_000 // object store, metastore, what writes into them
+	needMemoryWorker = 1_600_000_000 // each of Trino's workers
+	needState        = 1_000_000_000 // databases, their logs, Trino's spill and logs
+	needStateLake    = 500_000_000   // objects, and files on their way there
+	needFiles        = 4096          // open files: Trino refuses to start with fewer
 )
 
 // A Port is one TCP port on 127.0.0.1 that the mesh will listen on.
@@ -36,7 +40,27 @@ type Input struct {
 	Ports    []Port
 	StateDir string
 	CacheDir string
-	Build    bool // say whether go and gcc are there, too; without them is a warning
+	Missing  []fetch.Package // what the cache does not hold yet
+	Store    fetch.Store     // of the data lake; empty without one
+	Workers  int             // of Trino
+	Build    bool            // say whether go and gcc are there, too; without them is a warning
+}
+
+// memory that the mesh needs.
+func (in Input) memory() int64 {
+	need := int64(needMemory) + int64(in.Workers)*needMemoryWorker
+	if in.Store != "" {
+		need += needMemoryLake
+	}
+	return need
+}
+
+// state is the disk space that the state folder needs.
+func (in Input) state() int64 {
+	if in.Store != "" {
+		return needState + needStateLake
+	}
+	return needState
 }
 
 // A Check is one finding.
@@ -71,7 +95,7 @@ type machine struct {
 	memory   func() (int64, error)
 	disk     func(dir string) (disk, error)
 	files    func() (uint64, error)
-	missing  func(cacheDir string) []fetch.Package
+	mark     func(dir string) error // keep an extended attribute of a file there
 	look     func(program string) (string, error)
 	output   func(ctx context.Context, program string, args ...string) (string, error)
 	account  func(stateDir string) (account.Account, error)
@@ -92,8 +116,8 @@ func system() machine {
 			err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
 			return limit.Max, err // the JVM raises its own limit to this one
 		},
-		missing: fetch.Missing,
-		look:    exec.LookPath,
+		mark: mark,
+		look: exec.LookPath,
 		output: func(ctx context.Context, program string, args ...string) (string, error) {
 			out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 			return string(out), err
@@ -109,16 +133,21 @@ func (m machine) run(ctx context.Context, in Input) []Check {
 	if !platform.OK {
 		return []Check{platform}
 	}
-	missing := m.missing(in.CacheDir)
 	checks := []Check{platform}
 	checks = append(checks, m.checkPorts(ctx, in.Ports)...)
-	checks = append(checks, m.checkMemory(in.Ports), m.checkFiles())
+	checks = append(checks, m.checkMemory(in), m.checkFiles())
 	checks = append(checks, m.checkFolder("state folder", "MEESH_HOME", in.StateDir), m.checkFolder("cache folder", "MEESH_CACHE", in.CacheDir))
-	checks = append(checks, m.checkDisk(in, missing)...)
+	checks = append(checks, m.checkDisk(in)...)
+	if in.Store == fetch.VersityGW {
+		checks = append(checks, m.checkAttributes(in.StateDir)...)
+	}
 	checks = append(checks, m.checkAccount(ctx, in)...)
-	checks = append(checks, m.checkPython(ctx, missing), m.checkMaven(ctx, missing))
+	checks = append(checks, m.checkPython(ctx, in.Missing), m.checkMaven(ctx, in.Missing))
+	if want := wanted(in.Missing, "go"); want != "" || in.Build {
+		checks = append(checks, m.checkGo(ctx, want))
+	}
 	if in.Build {
-		checks = append(checks, m.checkBuild(ctx)...)
+		checks = append(checks, m.checkCompiler(ctx))
 	}
 	return checks
 }
@@ -210,22 +239,28 @@ func running(ports []Port) bool {
 	return false
 }
 
-func (m machine) checkMemory(ports []Port) Check {
-	c := Check{Name: "memory"}
+func (m machine) checkMemory(in Input) Check {
+	c, need := Check{Name: "memory"}, in.memory()
 	available, err := m.memory()
 	if err != nil {
 		c.Found, c.Warning, c.Fix = err.Error(), true, "Mount /proc, so that the free memory can be told."
 		return c
 	}
 	c.Found = gigabytes(available) + " available"
-	if running(ports) {
+	if running(in.Ports) {
 		c.OK = true
 		c.Found += "; this mesh is running and has its share"
 		return c
 	}
-	c.Found += ", " + gigabytes(needMemory) + " needed"
-	if c.OK = available >= needMemory; !c.OK {
+	c.Found += ", " + gigabytes(need) + " needed"
+	if c.OK = available >= need; !c.OK {
 		c.Fix = "End other programs, raise the container's memory limit, or use a machine with more memory."
+		switch {
+		case in.Workers > 0:
+			c.Fix += " Fewer --trino-workers need less."
+		case in.Store != "":
+			c.Fix += " Without the data lake, a new mesh (--profile core) needs " + gigabytes(need-needMemoryLake) + "."
+		}
 	}
 	return c
 }
@@ -304,14 +339,14 @@ func existing(dir string) (string, error) {
 }
 
 // checkDisk adds up the needs of folders on the same disk.
-func (m machine) checkDisk(in Input, missing []fetch.Package) []Check {
+func (m machine) checkDisk(in Input) []Check {
 	type need struct {
 		disk  disk
 		bytes int64
 		dirs  []string
 	}
 	var downloads int64
-	for _, p := range missing {
+	for _, p := range in.Missing {
 		downloads += p.Bytes + p.TreeBytes
 	}
 	if downloads > 0 {
@@ -321,7 +356,7 @@ func (m machine) checkDisk(in Input, missing []fetch.Package) []Check {
 		needs  []need
 		checks []Check
 	)
-	for _, want := range []need{{bytes: needState, dirs: []string{in.StateDir}}, {bytes: downloads, dirs: []string{in.CacheDir}}} {
+	for _, want := range []need{{bytes: in.state(), dirs: []string{in.StateDir}}, {bytes: downloads, dirs: []string{in.CacheDir}}} {
 		top, err := existing(want.dirs[0])
 		if err != nil {
 			continue // checkFolder has told
@@ -455,25 +490,55 @@ func (m machine) checkMaven(ctx context.Context, missing []fetch.Package) Check 
 	return c
 }
 
-// checkBuild warns only: a mesh that is built already runs without compilers.
-func (m machine) checkBuild(ctx context.Context) []Check {
-	var checks []Check
-	for _, tool := range []struct{ program, arg, why, fix string }{
-		{"go", "version", "needed by `make up` and `make test` to build", "Install Go 1.26 or newer."},
-		{"gcc", "--version", "needed by `make test` for the race detector", "Install it (Debian: apt-get install gcc libc6-dev)."},
-	} {
-		c := Check{Name: tool.program}
-		path, err := m.look(tool.program)
-		if err != nil {
-			c.Found, c.Warning, c.Fix = tool.program+" is not in PATH; "+tool.why, true, tool.fix
-		} else if out, err := m.output(ctx, path, tool.arg); err != nil {
-			c.Found, c.Warning, c.Fix = path+" does not run: "+first(out), true, tool.fix
-		} else {
-			c.OK, c.Found = true, first(out)
-		}
-		checks = append(checks, c)
+// checkAttributes: versitygw keeps who may do what in extended attributes.
+func (m machine) checkAttributes(dir string) []Check {
+	top, err := existing(dir)
+	if err != nil {
+		return nil // checkFolder has told
 	}
-	return checks
+	c := Check{Name: "extended attributes", OK: true, Found: top + " keeps them"}
+	if err := m.mark(top); err != nil {
+		c.OK, c.Found = false, fmt.Sprintf("%s does not keep extended attributes (%v), which the object store needs for its rights", top, err)
+		c.Fix = "Set MEESH_HOME to a folder on ext4, xfs or btrfs, or take the other object store: OBJECT_STORE=minio."
+	}
+	return []Check{c}
+}
+
+// checkGo only warns when nothing is to be built by it: a mesh that is built
+// already runs without a compiler.
+func (m machine) checkGo(ctx context.Context, want string) Check {
+	c := Check{Name: "go"}
+	why := "needed by `make up` and `make test` to build"
+	if want != "" {
+		why = "needed to build " + want
+	}
+	path, err := m.look(c.Name)
+	if err != nil {
+		c.Found = "go is not in PATH; " + why
+	} else if out, err := m.output(ctx, path, "version"); err != nil {
+		c.Found = path + " does not run: " + first(out) + "; " + why
+	} else {
+		c.OK, c.Found = true, first(out)
+		return c
+	}
+	c.Warning, c.Fix = want == "", "Install Go 1.26 or newer."
+	return c
+}
+
+// checkCompiler only warns: the mesh itself needs no C compiler.
+func (m machine) checkCompiler(ctx context.Context) Check {
+	c := Check{Name: "gcc", Warning: true, Fix: "Install it (Debian: apt-get install gcc libc6-dev)."}
+	path, err := m.look(c.Name)
+	if err != nil {
+		c.Found = "gcc is not in PATH; needed by `make test` for the race detector"
+		return c
+	}
+	out, err := m.output(ctx, path, "--version")
+	if err != nil {
+		c.Found = path + " does not run: " + first(out)
+		return c
+	}
+	return Check{Name: c.Name, OK: true, Found: first(out)}
 }
 
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")

@@ -26,7 +26,7 @@ func healthy() machine {
 		memory:   func() (int64, error) { return 8e9, nil },
 		disk:     func(string) (disk, error) { return disk{device: 1, free: 50e9}, nil },
 		files:    func() (uint64, error) { return 20000, nil },
-		missing:  func(string) []fetch.Package { return fetch.Packages() },
+		mark:     func(string) error { return nil },
 		look:     func(p string) (string, error) { return "/usr/bin/" + p, nil },
 		output: func(_ context.Context, p string, _ ...string) (string, error) {
 			return "\x1b[1m" + filepath.Base(p) + " 1.0\x1b[m\nmore\n", nil
@@ -40,8 +40,14 @@ func healthy() machine {
 func input() Input {
 	return Input{
 		Ports:    []Port{{Number: 30081, Wants: "sales-api"}, {Number: 30432, Wants: "sales-db"}},
-		StateDir: "/srv/state", CacheDir: "/srv/cache", Build: true,
+		StateDir: "/srv/state", CacheDir: "/srv/cache", Build: true, Missing: fetch.Packages(),
 	}
+}
+
+// withLake is the input of the full profile.
+func withLake(in *Input) {
+	in.Store = fetch.VersityGW
+	in.Missing = append(fetch.Packages(), fetch.LakePackages(fetch.VersityGW)...)
 }
 
 func TestHealthyMachine(t *testing.T) {
@@ -86,7 +92,6 @@ func TestShortfalls(t *testing.T) {
 			return "fine", nil
 		}
 	}
-	cached := func(string) []fetch.Package { return nil }
 	busy := func(err error) func(context.Context, int) error {
 		return func(_ context.Context, port int) error {
 			if port == 30432 {
@@ -127,9 +132,9 @@ func TestShortfalls(t *testing.T) {
 		{"little disk", func(m *machine, _ *Input) {
 			m.disk = func(string) (disk, error) { return disk{device: 1, free: 2.4e9}, nil }
 		}, "disk of /srv/state and /srv/cache", false, "2.4 GB free, 2.5 GB needed", "MEESH_CACHE"},
-		{"little disk, but downloads are there", func(m *machine, _ *Input) {
+		{"little disk, but downloads are there", func(m *machine, in *Input) {
 			m.disk = func(string) (disk, error) { return disk{device: 1, free: 1.1e9}, nil }
-			m.missing = cached
+			in.Missing = nil
 		}, "", false, "", ""},
 		{"read-only disk", func(m *machine, in *Input) {
 			in.StateDir, in.CacheDir = "/tmp", "/"
@@ -176,9 +181,37 @@ func TestShortfalls(t *testing.T) {
 		{"no pip", func(m *machine, _ *Input) { m.output = broken("python3") }, "python3 with pip", false, "no working pip", "python3-pip"},
 		{"no mvn", func(m *machine, _ *Input) { m.look = absent("mvn") }, "mvn with Java", false, "postgresql 15.18.0, trino 476", "apt-get install maven"},
 		{"no Java", func(m *machine, _ *Input) { m.output = broken("mvn") }, "mvn with Java", false, "it is broken", "JAVA_HOME"},
-		{"no mvn, but none needed", func(m *machine, _ *Input) { m.look, m.missing = absent("mvn"), cached }, "", false, "", ""},
-		{"no python3, but none needed", func(m *machine, _ *Input) { m.look, m.missing = absent("python3"), cached }, "", false, "", ""},
+		{"no mvn, but none needed", func(m *machine, in *Input) { m.look, in.Missing = absent("mvn"), nil }, "", false, "", ""},
+		{"no python3, but none needed", func(m *machine, in *Input) { m.look, in.Missing = absent("python3"), nil }, "", false, "", ""},
 		{"no go", func(m *machine, _ *Input) { m.look = absent("go") }, "go", true, "not in PATH", "Install Go"},
+		{"lake: little memory", func(m *machine, in *Input) {
+			withLake(in)
+			m.memory = func() (int64, error) { return 3_900_000_000, nil }
+		}, "memory", false, "3.9 GB available, 4.0 GB needed", "--profile core) needs 3.0 GB"},
+		{"workers: little memory", func(m *machine, in *Input) {
+			withLake(in)
+			in.Workers = 2
+			m.memory = func() (int64, error) { return 7_100_000_000, nil }
+		}, "memory", false, "7.1 GB available, 7.2 GB needed", "--trino-workers"},
+		{"lake: little disk", func(m *machine, in *Input) {
+			withLake(in)
+			m.disk = func(string) (disk, error) { return disk{device: 1, free: 3.4e9}, nil }
+		}, "disk of /srv/state and /srv/cache", false, "3.4 GB free, 3.5 GB needed", "MEESH_HOME"},
+		{"lake: no mvn", func(m *machine, in *Input) { withLake(in); m.look = absent("mvn") }, "mvn with Java", false, "hive-metastore 3.1.3", "apt-get install maven"},
+		{"lake: no pip", func(m *machine, in *Input) { withLake(in); m.output = broken("python3") }, "python3 with pip", false, "jdk 21", "python3-pip"},
+		{"lake: no go to build its store", func(m *machine, in *Input) { withLake(in); in.Build = false; m.look = absent("go") }, "go", false, "versitygw 1.8.0", "Install Go"},
+		{"lake: no go, but none needed", func(m *machine, in *Input) {
+			in.Store, in.Missing, in.Build = fetch.VersityGW, nil, false
+			m.look = absent("go")
+		}, "", false, "", ""},
+		{"lake: no extended attributes", func(m *machine, in *Input) {
+			withLake(in)
+			m.mark = func(string) error { return syscall.ENOTSUP }
+		}, "extended attributes", false, "does not keep", "OBJECT_STORE=minio"},
+		{"no extended attributes, but MinIO", func(m *machine, in *Input) {
+			in.Store = fetch.MinIO
+			m.mark = func(string) error { return syscall.ENOTSUP }
+		}, "", false, "", ""},
 		{"no gcc", func(m *machine, _ *Input) { m.look = absent("gcc") }, "gcc", true, "race detector", "gcc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -218,7 +251,7 @@ func TestDisksAreCountedApart(t *testing.T) {
 		}
 		return disk{device: 2, free: 1e9}, nil
 	}
-	for _, c := range m.checkDisk(in, fetch.Packages()) {
+	for _, c := range m.checkDisk(in) {
 		if want := c.Name == "disk of /tmp"; c.OK != want {
 			t.Errorf("%+v", c)
 		}
@@ -354,7 +387,9 @@ func TestMemoryOfAContainer(t *testing.T) {
 func TestThisMachine(t *testing.T) {
 	ln, port := freePort(t)
 	_ = ln.Close()
-	checks := Run(t.Context(), Input{Ports: []Port{{Number: port, Wants: "test"}}, StateDir: filepath.Join(t.TempDir(), "state"), CacheDir: t.TempDir()})
+	checks := Run(t.Context(), Input{
+		Ports: []Port{{Number: port, Wants: "test"}}, StateDir: filepath.Join(t.TempDir(), "state"), CacheDir: t.TempDir(), Store: fetch.VersityGW,
+	})
 	for _, c := range checks {
 		if c.Found == "" || c.Name == "" || c.OK && c.Fix != "" || !c.OK && c.Fix == "" {
 			t.Errorf("%+v", c)

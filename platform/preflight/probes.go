@@ -255,3 +255,26 @@ func diskOf(dir string) (disk, error) {
 		noExec:   fs.Flags&noExec != 0,
 	}, nil
 }
+
+// mark writes a file with an extended attribute into a folder, reads it back and
+// removes the file.
+func mark(dir string) (err error) {
+	f, err := os.CreateTemp(dir, ".meesh-preflight-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	const name, value = "user.meesh.preflight", "kept"
+	if err := syscall.Setxattr(f.Name(), name, []byte(value), 0); err != nil {
+		return os.NewSyscallError("setxattr", err)
+	}
+	found := make([]byte, 16)
+	n, err := syscall.Getxattr(f.Name(), name, found)
+	if err != nil {
+		return os.NewSyscallError("getxattr", err)
+	}
+	if string(found[:n]) != value {
+		return fmt.Errorf("%q came back for %q", found[:n], value)
+	}
+	return nil
+}
