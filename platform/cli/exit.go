@@ -1,6 +1,8 @@
 // Package cli is the command line of meesh.
 package cli
 
+import "fmt"
+
 // Exit codes of every command.
 const (
 	exitDone        = 0
@@ -14,8 +16,14 @@ const (
 // ends it with exitFailed, and an interrupted context with exitInterrupted.
 type exitError struct {
 	code int
-	err  error
+	err  error // nil when a program that was run has said all there is to say
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("ended with exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
 func (e *exitError) Unwrap() error { return e.err }

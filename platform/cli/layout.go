@@ -71,7 +71,7 @@ func ownerOf(path string) (int, error) {
 
 // serverFolders belong to the servers' account; what is in them, only it may read.
 func serverFolders(d state.Dir) []string {
-	return []string{d.Secrets(), d.Run(), d.Logs(), filepath.Dir(d.Data("x")), d.TLS(), d.Trino()}
+	return []string{d.Secrets(), d.Run(), d.Logs(), filepath.Dir(d.Data("x")), d.TLS(), d.Trino(), d.DBT()}
 }
 
 // layOut makes the folders of the mesh and, as root, gives those of the servers
@@ -170,7 +170,7 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 	case removed && lookErr == nil:
 		say(log, "Removed the account %s, which this mesh had made.", a.Name)
 	}
-	remove := append(serverFolders(d), d.Bin(), d.MeshFile())
+	remove := append(serverFolders(d), d.Bin(), d.Project(), d.MeshFile())
 	leftovers, err := filepath.Glob(filepath.Join(string(d), ".mesh.json-*"))
 	if err != nil {
 		return err

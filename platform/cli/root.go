@@ -40,6 +40,7 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newSimulateCommand(),
 		newQueryCommand(),
 		newDemoCommand(),
+		newDBTCommand(),
 		newExportCommand(),
 		newCompactCommand(),
 		newStatsCommand(),
@@ -51,6 +52,9 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newBootstrapCommand(),
 		newObjectStoreKeysCommand(),
 		newMetastoreSchemaCommand(),
+		newDBTBuildCommand(),
+		newDBTDocsCommand(),
+		newDBTRefreshCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, err)
@@ -67,6 +71,9 @@ func Main(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	code := codeOf(ctx, err)
+	if said, ok := errors.AsType[*exitError](err); ok && said.err == nil {
+		return code
+	}
 	if code != exitInterrupted || !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "meesh: "+err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -92,10 +93,14 @@ func runSeed(c *cobra.Command, o seedOptions, force bool) error {
 
 // runAlong runs a program of a domain as a part of this command.
 func runAlong(ctx context.Context, a account.Account, path string, args, env []string) error {
+	return runAlongTo(ctx, a, path, args, env, os.Stdout, os.Stderr)
+}
+
+func runAlongTo(ctx context.Context, a account.Account, path string, args, env []string, stdout, stderr io.Writer) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(env, "NO_COLOR="+os.Getenv("NO_COLOR"), "TERM="+os.Getenv("TERM"))
 	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	// A group of its own: at Ctrl-C it gets one signal, from here.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.Credential(), Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -74,6 +74,7 @@ type upOptions struct {
 	workers    int
 	portOffset int
 	foreground bool
+	refresh    string
 }
 
 func newUpCommand() *cobra.Command {
@@ -96,6 +97,7 @@ func (o *upOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.profile, "profile", state.ProfileFull, "what to run: core, or full with the data lake; a mesh keeps its profile")
 	c.Flags().IntVar(&o.workers, "trino-workers", 0, fmt.Sprintf("nodes of Trino beside the coordinator, 1 GB each: 0 to %d; a mesh keeps its number", topology.MaxTrinoWorkers))
 	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
+	c.Flags().StringVar(&o.refresh, "refresh", "", "build the marts anew so often while the mesh runs, for example 15m; 0 for never; a mesh keeps it")
 	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
 }
 
@@ -106,6 +108,11 @@ func (o *upOptions) check(c *cobra.Command) error {
 	}
 	if o.workers < 0 || o.workers > topology.MaxTrinoWorkers {
 		return usageError(c, fmt.Errorf("--trino-workers %d: choose 0 to %d", o.workers, topology.MaxTrinoWorkers))
+	}
+	if o.refresh != "" {
+		if every, err := time.ParseDuration(o.refresh); err != nil || every != 0 && every < shortestRefresh {
+			return usageError(c, fmt.Errorf("--refresh %q: a time like 15m, at least %s, or 0 for never", o.refresh, shortestRefresh))
+		}
 	}
 	for port := range local.Ports(state.Mesh{PortOffset: o.portOffset, Profile: o.profile, TrinoWorkers: o.workers}) {
 		if port < 1024 || port > 65535 {
@@ -128,6 +135,12 @@ func (o *upOptions) decide(c *cobra.Command, d state.Dir) (state.Mesh, error) {
 	}
 	if c.Flags().Changed("trino-workers") {
 		m.TrinoWorkers = o.workers
+	}
+	if c.Flags().Changed("refresh") {
+		m.Refresh = o.refresh
+		if every, err := time.ParseDuration(o.refresh); err == nil && every == 0 {
+			m.Refresh = ""
+		}
 	}
 	if m.Lake() {
 		if err := decideObjectStore(c, &m); err != nil {
@@ -254,6 +267,11 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 			return err
 		}
 	}
+	if u.mesh.Lake() {
+		if err := installProject(u.dir); err != nil {
+			return err
+		}
+	}
 	if u.mesh.Tools.PostgreSQL, err = fetch.PostgreSQL(ctx, cache, u.view.Fetch); err != nil {
 		return &exitError{exitUnreachable, err}
 	}
@@ -348,6 +366,13 @@ func (u *upRun) parts(cache string) []part {
 	}
 	store := fetch.Store(u.mesh.ObjectStore)
 	return append(parts, part{
+		name:    "dbt",
+		missing: len(fetch.MissingDBT(cache)) > 0,
+		fetch: func(ctx context.Context) (func(*state.Tools), error) {
+			folder, err := fetch.DBT(ctx, cache, u.view.Fetch)
+			return func(t *state.Tools) { t.DBT = folder }, err
+		},
+	}, part{
 		name:    "the data lake",
 		missing: len(fetch.MissingLake(cache, store)) > 0,
 		fetch: func(ctx context.Context) (func(*state.Tools), error) {
@@ -377,6 +402,8 @@ func (u *upRun) useCache(ctx context.Context, cache string) error {
 		switch p.name {
 		case "Trino":
 			u.mesh.Tools.Java, u.mesh.Tools.Trino = "", ""
+		case "dbt":
+			u.mesh.Tools.DBT = ""
 		default:
 			u.mesh.Tools.ObjectStore, u.mesh.Tools.Metastore = "", ""
 		}
@@ -466,6 +493,9 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 			return err
 		}
 		u.view.Line("Data lake ready in %s.", u.elapsed())
+		if err := u.marts(ctx); err != nil {
+			return err
+		}
 	}
 	return u.summary(ctx)
 }
@@ -567,6 +597,7 @@ func urlTable(out io.Writer, m state.Mesh) error {
 	if m.Lake() {
 		say(w, "  Object store\thttp://localhost:%d  buckets %s, %s; page http://localhost:%d",
 			m.Port(topology.PortObjectStore), objectstore.Lake, objectstore.Backups, m.Port(topology.PortObjectStoreConsole))
+		say(w, "  dbt documents\thttp://localhost:%d", m.Port(topology.PortDBTDocs))
 		say(w, "  Hive metastore\tthrift://localhost:%d", m.Port(topology.PortHiveMetastore))
 	}
 	return w.Flush()

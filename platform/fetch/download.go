@@ -26,6 +26,8 @@ func download(ctx context.Context, work string, pkg Package, t *tracker) (string
 	switch {
 	case pkg.set != nil:
 		return downloadSet(ctx, work, pkg, t)
+	case pkg.lock != "":
+		return downloadLocked(ctx, work, pkg, t)
 	case pkg.Client == "go":
 		return buildByGo(ctx, work, pkg, t)
 	case pkg.Client == "mvn":
@@ -185,8 +187,8 @@ func verify(ctx context.Context, file string, pkg Package, t *tracker) error {
 	switch {
 	case pkg.set != nil:
 		return verifySet(ctx, file, pkg, t)
-	case pkg.Client == "go":
-		return nil // its source was verified before it was built
+	case pkg.Client == "go", pkg.lock != "":
+		return nil // what it is made of was verified by the client
 	}
 	info, err := os.Stat(file)
 	if err != nil {

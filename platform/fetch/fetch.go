@@ -116,6 +116,18 @@ func Lake(ctx context.Context, cacheDir string, store Store, p Progress) (LakeTr
 	return tree, nil
 }
 
+// DBT returns the folder of dbt's virtual environment, which holds bin/dbt,
+// making it when the cache does not hold it. Errors are of type *Error, or the
+// context's.
+func DBT(ctx context.Context, cacheDir string, p Progress) (string, error) {
+	return newFetcher(cacheDir, p).ensure(ctx, dbtEnvironment)
+}
+
+// MissingDBT is Missing for the package of DBT.
+func MissingDBT(cacheDir string) []Package {
+	return missing(cacheDir, []Package{dbtEnvironment})
+}
+
 // Missing lists those packages of All that the cache does not hold completely.
 // It neither writes nor uses the network.
 func Missing(cacheDir string) []Package { return missing(cacheDir, Packages()) }

@@ -1,5 +1,7 @@
 package fetch
 
+import "github.com/datameesh/datameesh/platform/dbt"
+
 // A Package is one third-party program of the mesh as a package registry offers it.
 type Package struct {
 	Name    string
@@ -13,7 +15,8 @@ type Package struct {
 	Coordinates string
 	// SHA256 of the downloaded file, hexadecimal. For go the h1 sum of the
 	// module, as in go.sum: the module's own go.sum pins everything that its
-	// program is built from. For a set of files that of their list.
+	// program is built from. For a set of files and for locked requirements that
+	// of their list.
 	SHA256    string
 	Bytes     int64 // downloaded; for go of the built program, about
 	TreeBytes int64 // of the unpacked tree on disk, rounded up
@@ -23,6 +26,8 @@ type Package struct {
 	unpack unpackFunc
 	// set is what a package of several files consists of.
 	set []library
+	// lock is the list of requirements, with hashes, of a virtual environment.
+	lock string
 }
 
 // String is the name and the version, as in "trino 476".
@@ -125,6 +130,10 @@ var (
 		unpack:      unpackProgram,
 	}
 )
+
+// dbt transforms what the domains offer; the sizes are about what pip fetches
+// and installs.
+var dbtEnvironment = virtualEnvironment("dbt", dbt.Version, dbt.Lock, 41_000_000, 240_000_000)
 
 // mavenDependencyPlugin is pinned, because Maven otherwise takes the newest.
 const mavenDependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"

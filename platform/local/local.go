@@ -113,6 +113,12 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 			return nil, err
 		}
 	}
+	if m.Lake() {
+		specs = append(specs, mm.dbtDocs())
+		if m.Refresh != "" {
+			specs = append(specs, mm.dbtRefresh())
+		}
+	}
 	return specs, nil
 }
 
@@ -382,6 +388,7 @@ func Ports(m state.Mesh) map[int]string {
 			ports[m.Port(p)] = objectStore
 		}
 		ports[m.Port(topology.PortHiveMetastore)] = metastore
+		ports[m.Port(topology.PortDBTDocs)] = dbtDocs
 	}
 	for n := range m.TrinoWorkers {
 		ports[trino.WorkerPort(m, n+1)] = "trino-" + trino.WorkerID(n+1)

@@ -23,7 +23,7 @@ const RootParent = "/var/lib/datameesh"
 
 // A Dir is the state folder of one mesh, an absolute path.
 //
-// The folder itself and Bin belong to who ran "meesh up"; the other folders
+// The folder itself, Bin and Project belong to who ran "meesh up"; the other folders
 // belong to the account of the servers. So root never writes where the
 // servers' account could have planted a link.
 type Dir string
@@ -52,6 +52,13 @@ func (d Dir) TLS() string { return filepath.Join(string(d), "tls") }
 // Trino holds Trino's configuration and its working files.
 func (d Dir) Trino() string { return filepath.Join(string(d), "trino") }
 
+// Project is the dbt project that the servers' account runs; like Bin it belongs
+// to who ran "meesh up".
+func (d Dir) Project() string { return filepath.Join(string(d), "project") }
+
+// DBT holds what dbt writes: results, logs, documents.
+func (d Dir) DBT() string { return filepath.Join(string(d), "dbt") }
+
 // MeshFile is the file that Load reads.
 func (d Dir) MeshFile() string { return filepath.Join(string(d), "mesh.json") }
 
@@ -76,8 +83,11 @@ type Mesh struct {
 	// while the mesh has none. What one kind wrote another cannot read.
 	ObjectStore string `json:"objectStore,omitempty"`
 	// TrinoWorkers is the number of Trino's nodes beside the coordinator.
-	TrinoWorkers int   `json:"trinoWorkers,omitempty"`
-	Tools        Tools `json:"tools"`
+	TrinoWorkers int `json:"trinoWorkers,omitempty"`
+	// Refresh is how often the marts are built anew while the mesh runs, as
+	// time.ParseDuration reads it; empty for never.
+	Refresh string `json:"refresh,omitempty"`
+	Tools   Tools  `json:"tools"`
 }
 
 // Profiles say what a mesh consists of.
@@ -99,6 +109,8 @@ type Tools struct {
 	Metastore          string `json:"metastore,omitempty"`          // holds lib and scripts
 	MetastoreLibraries string `json:"metastoreLibraries,omitempty"` // jars
 	MetastoreJava      string `json:"metastoreJava,omitempty"`      // JAVA_HOME of the metastore
+
+	DBT string `json:"dbt,omitempty"` // holds bin/dbt
 }
 
 // Port is where this mesh has what the topology puts on port n.

@@ -18,6 +18,8 @@ const (
 	PortMarketingDB = 30434
 	PortPlatformDB  = 30435
 
+	PortDBTDocs = 30082
+
 	PortTrino         = 30808 // https, for people and programs
 	PortTrinoInternal = 30880 // http, between Trino's own nodes
 	PortTrinoWorker   = 30881 // of the first worker; each has the next
