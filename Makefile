@@ -38,8 +38,15 @@ down: ## stop the mesh; its data stays (bin/meesh down --volumes removes it)
 seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
+.PHONY: dashboards verify
+dashboards: ## write dashboards/json from the code
+	@$(GO) run ./dashboards -out dashboards/json -list
+
+verify: ## generated files are what the code makes; differences are said in words
+	@$(GO) run ./dashboards -verify dashboards/json
+
 .PHONY: test check
-test: lint test/modules test/unit test/e2e test/crash ## everything that CI runs
+test: lint verify test/modules test/unit test/e2e test/crash ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
