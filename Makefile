@@ -46,7 +46,7 @@ verify: ## generated files are what the code makes; differences are said in word
 	@$(GO) run ./dashboards -verify dashboards/json
 
 .PHONY: test check
-test: lint verify test/modules test/unit test/e2e test/crash ## everything that CI runs
+test: lint verify test/modules test/unit test/openapi test/e2e test/crash ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -66,6 +66,19 @@ test/crash: build $(GOTESTSUM) ## services and databases killed under load: noth
 
 test/long: build $(GOTESTSUM) ## the faults of test/crash in full: 20 crashes, 10,000 requests, 500 slow clients
 	@CRASH_TEST_LONG=1 $(GOTESTSUM) --format standard-verbose -- -count=1 -tags crash -timeout 60m ./platform/crash
+
+# schemathesis comes from PyPI, pinned with its checksums in platform/openapi.
+SCHEMATHESIS := $(TOOLS)/schemathesis-4.32.5/bin/schemathesis
+
+.PHONY: test/openapi
+test/openapi: build ## schemathesis against the services; SCHEMATHESIS_EXAMPLES=400 for more than a minute of it
+	@if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "not run: test/openapi needs python3, 3.11 or later"; test "$$CI" != true; exit; fi; \
+	if ! cmp -s platform/openapi/requirements.txt $(TOOLS)/schemathesis-4.32.5/requirements.txt; then \
+		rm -rf $(TOOLS)/schemathesis-4.32.5 && python3 -m venv $(TOOLS)/schemathesis-4.32.5 && \
+		$(TOOLS)/schemathesis-4.32.5/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r platform/openapi/requirements.txt && \
+		cp platform/openapi/requirements.txt $(TOOLS)/schemathesis-4.32.5/; \
+	fi && \
+	SCHEMATHESIS=$(SCHEMATHESIS) $(GO) run ./platform/cmd/test-postgres $(GO) test -count=1 -tags openapi ./platform/openapi
 
 .PHONY: test/lake
 test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Sources are the values a lead's source may have: where the lead said so.
@@ -100,8 +101,8 @@ func email(s string) string {
 	if detail := text(s, 254); detail != "" {
 		return detail
 	}
-	local, domain, found := strings.Cut(strings.TrimSpace(s), "@")
-	if !found || local == "" || domain == "" || strings.ContainsAny(local+domain, " @") {
+	local, domain, found := strings.Cut(strings.Trim(s, " "), "@")
+	if !found || local == "" || domain == "" || strings.ContainsFunc(local+domain, func(r rune) bool { return r == '@' || r == '\uFEFF' || unicode.IsSpace(r) }) {
 		return "is not an e-mail address"
 	}
 	return ""

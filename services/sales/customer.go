@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/datameesh/datameesh/services/internal/money"
 )
@@ -92,8 +93,8 @@ func email(s string) string {
 	if detail := text(s, 254); detail != "" {
 		return detail
 	}
-	local, domain, found := strings.Cut(strings.TrimSpace(s), "@")
-	if !found || local == "" || domain == "" || strings.ContainsAny(local+domain, " @") {
+	local, domain, found := strings.Cut(strings.Trim(s, " "), "@")
+	if !found || local == "" || domain == "" || strings.ContainsFunc(local+domain, func(r rune) bool { return r == '@' || r == '\uFEFF' || unicode.IsSpace(r) }) {
 		return "is not an e-mail address"
 	}
 	return ""

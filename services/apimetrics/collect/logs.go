@@ -35,7 +35,7 @@ func (s server) listLogs(c *gin.Context) error {
 		Service:   query.String("service"),
 		Route:     query.String("route"),
 		Method:    query.OneOf("method", apimetrics.Methods...),
-		Status:    query.ID("status"),
+		Status:    query.Number("status", 100, 599),
 		RequestID: query.String("request_id"),
 		From:      query.Time("from"),
 		To:        query.Time("to"),

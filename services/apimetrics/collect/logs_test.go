@@ -88,7 +88,9 @@ func TestLogsAreFiltered(t *testing.T) {
 		}
 	}
 	c.want(400, "GET", "/v1/logs?method=FOO", "")
-	c.want(400, "GET", "/v1/logs?status=-1", "")
+	for _, status := range []string{"-1", "99", "600", "1185637213331", "9223372036854775808", "200.0"} {
+		c.want(400, "GET", "/v1/logs?status="+status, "")
+	}
 	c.want(400, "GET", "/v1/logs?from=yesterday", "")
 }
 

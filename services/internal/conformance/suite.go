@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,6 +120,16 @@ func (s *Server) answers(o operation, key string) {
 			want(http.StatusBadRequest, s.Send(key, o.method, o.path+"?"+query, ""))
 		}
 	}
+	for _, p := range o.Parameters {
+		if p.Value.In == "query" {
+			want(http.StatusBadRequest, s.Send(key, o.method, o.at("1")+"?"+p.Value.Name+"=", ""))
+		}
+		if p.Value.Name == "Idempotency-Key" {
+			want(http.StatusBadRequest, s.Send(key, o.method, o.at("1"), "{}", "Idempotency-Key", "", "Content-Type", s.mediaType(o)))
+			want(http.StatusBadRequest, s.Send(key, o.method, o.at("1"), "{}", "Idempotency-Key", strings.Repeat("k", 256), "Content-Type", s.mediaType(o)))
+		}
+	}
+	s.methods(o, key)
 	if o.RequestBody == nil || o.RequestBody.Value.Content.Get("application/json") == nil {
 		return
 	}
@@ -128,6 +139,8 @@ func (s *Server) answers(o operation, key string) {
 		"{} {}":                                http.StatusBadRequest,
 		"nonsense":                             http.StatusBadRequest,
 		"\xef\xbb\xbf{}":                       http.StatusBadRequest,
+		"{\"a\":\"\xff\"}":                     http.StatusBadRequest,
+		"null":                                 http.StatusUnprocessableEntity,
 		strings.Repeat("[", 20_000):            http.StatusBadRequest,
 		`{"no such field":1}`:                  http.StatusUnprocessableEntity,
 		`[]`:                                   http.StatusUnprocessableEntity,
@@ -140,6 +153,31 @@ func (s *Server) answers(o operation, key string) {
 		}
 	}
 	want(http.StatusUnsupportedMediaType, s.Send(key, o.method, o.at("1"), "{}", "Content-Type", "text/plain"))
+}
+
+func (s *Server) mediaType(o operation) string {
+	for mediaType := range o.RequestBody.Value.Content {
+		return mediaType
+	}
+	s.t.Errorf("%s %s takes a key and no body", o.method, o.path)
+	return ""
+}
+
+// methods sends what the path does not answer; the Allow header says what it does.
+func (s *Server) methods(o operation, key string) {
+	s.t.Helper()
+	described := s.description.Paths.Value(o.path).Operations()
+	for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
+		if described[method] != nil {
+			continue
+		}
+		a := s.Send(key, method, o.at("1"), "")
+		allowed := strings.Split(a.Header.Get("Allow"), ", ")
+		slices.Sort(allowed)
+		if a.Status != http.StatusMethodNotAllowed || !slices.Equal(allowed, slices.Sorted(maps.Keys(described))) {
+			s.t.Errorf("%s %s: %d, Allow: %v", method, o.path, a.Status, allowed)
+		}
+	}
 }
 
 // canary stands for personal data: it must turn up in no log line, no metric and

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
 )
@@ -17,25 +18,50 @@ import (
 //
 // maxBytes limits the size of the body. It answers 415 for another media type
 // than application/json, 413 for a body over the limit, 400 for text that is
-// not exactly one JSON value, and 422 for an unknown field or a value of the
-// wrong type.
+// not exactly one JSON value, is no UTF-8 or names a field twice, and 422 for an
+// unknown field, a value of the wrong type or null.
 func Decode(w http.ResponseWriter, r *http.Request, maxBytes int64, dst any) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
 		return problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: application/json.")
 	}
-	return decode("body", http.MaxBytesReader(w, r.Body, maxBytes), dst)
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	if err != nil {
+		return explain(err, "body")
+	}
+	nulls, err := decode("body", text, dst)
+	if err == nil && len(nulls) > 0 {
+		return problem.Invalid(nulls)
+	}
+	return err
 }
 
 // Unmarshal reads the one JSON value of the text into dst, as strictly as
-// Decode and with its 400 and 422.
+// Decode and with its 400 and 422. A field that is null is left as it is.
 func Unmarshal(text []byte, dst any) error {
-	return decode("text", bytes.NewReader(text), dst)
+	_, err := decode("text", text, dst)
+	return err
 }
 
-// decode calls what it reads by the name in what it says of it.
-func decode(name string, text io.Reader, dst any) error {
-	decoder := json.NewDecoder(text)
+// decode calls what it reads by the name in what it says of it, and gives the
+// nulls in it by JSON pointer.
+func decode(name string, text []byte, dst any) (nulls map[string]string, err error) {
+	if !utf8.Valid(text) {
+		return nil, problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is not UTF-8.", name)
+	}
+	if err := unmarshal(name, text, dst); err != nil {
+		return nil, err
+	}
+	s := scanner{text: text}
+	s.value()
+	if s.twice != "" {
+		return nil, problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s names a field twice: %s.", name, s.twice)
+	}
+	return s.nulls, nil
+}
+
+func unmarshal(name string, text []byte, dst any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(dst); err != nil {
 		return explain(err, name)

@@ -44,6 +44,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not JSON", "application/json", `name=a`, 400, "byte"},
 		{"two values", "application/json", `{} {}`, 400, "more than one"},
 		{"too large", "application/json", `{"name":"` + strings.Repeat("x", 100) + `"}`, 413, "64"},
+		{"invalid UTF-8", "application/json", "{\"name\":\"\xff\"}", 400, "UTF-8"},
+		{"named twice", "application/json", `{"name":"a","name":"b"}`, 400, "/name"},
+		{"named twice in other letters", "application/json", `{"name":"a", "\u004eame" : "b"}`, 400, "twice"},
+		{"null", "application/json", `{"name":null,"count":1}`, 422, "/name must not be null"},
+		{"nothing but null", "application/json", ` null `, 422, "must not be null"},
 		{"unknown field", "application/json", `{"title":"a"}`, 422, "/title"},
 		{"wrong type", "application/json", `{"count":"two"}`, 422, "/count"},
 	} {

@@ -2,12 +2,14 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
@@ -140,8 +142,21 @@ func sorted(fields map[string]string) []Field {
 	for pointer, detail := range fields {
 		list = append(list, Field{Pointer: pointer, Detail: detail})
 	}
-	slices.SortFunc(list, func(a, b Field) int { return strings.Compare(a.Pointer, b.Pointer) })
+	slices.SortFunc(list, func(a, b Field) int { return comparePointers(a.Pointer, b.Pointer) })
 	return list
+}
+
+// comparePointers orders JSON pointers as their fields lie in the body: the item
+// 10 of a list comes after the item 9.
+func comparePointers(a, b string) int {
+	return slices.CompareFunc(strings.Split(a, "/"), strings.Split(b, "/"), func(a, b string) int {
+		m, errA := strconv.Atoi(a)
+		n, errB := strconv.Atoi(b)
+		if errA == nil && errB == nil {
+			return cmp.Compare(m, n)
+		}
+		return strings.Compare(a, b)
+	})
 }
 
 func plural(n int, one, many string) string {

@@ -30,6 +30,17 @@ func TestWriteAnswersTheProblem(t *testing.T) {
 	}
 }
 
+func TestFieldsComeInTheOrderOfTheBody(t *testing.T) {
+	p := Invalid(map[string]string{"/leads/10/email": "", "/leads/9/score": "", "/leads/9/email": "", "/leads": "", "/a": ""})
+	var got []string
+	for _, f := range p.Fields {
+		got = append(got, f.Pointer)
+	}
+	if want := "/a /leads /leads/9/email /leads/9/score /leads/10/email"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
 func TestWriteHidesForeignErrors(t *testing.T) {
 	for name, err := range map[string]error{
 		"unknown":     errors.New("SELECT secret FROM customers"),

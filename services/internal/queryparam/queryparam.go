@@ -43,6 +43,9 @@ func (r *Reader) String(name string) string {
 	if len(given) == 0 {
 		return ""
 	}
+	if given[0] == "" {
+		r.wrong[name] = "is empty; leave it out instead"
+	}
 	if strings.ContainsRune(given[0], 0) {
 		r.wrong[name] = "holds a zero byte"
 	}
@@ -71,20 +74,35 @@ func (r *Reader) ID(name string) int64 {
 	return id
 }
 
-// Time gives the parameter as an RFC 3339 time or a date (midnight UTC), or
-// the zero time when it is absent.
+// Number gives the parameter as a whole number from low to high, or 0 when it is
+// absent.
+func (r *Reader) Number(name string, low, high int64) int64 {
+	value := r.String(name)
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < low || n > high {
+		r.wrong[name] = fmt.Sprintf("must be a whole number from %d to %d", low, high)
+	}
+	return n
+}
+
+// Time gives the parameter as an RFC 3339 time or a date (midnight UTC), in the
+// years 1000 to 9999, or the zero time when it is absent.
 func (r *Reader) Time(name string) time.Time {
 	value := r.String(name)
 	if value == "" {
 		return time.Time{}
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		// PostgreSQL's timestamps end in the year 294276; ours in 9999.
-		if t, err := time.Parse(layout, value); err == nil && t.Year() >= 1 {
+		// The first of all years is the zero time, and the last that JSON can write
+		// ends in UTC.
+		if t, err := time.Parse(layout, value); err == nil && t.Year() >= 1000 && t.UTC().Year() <= 9999 {
 			return t.UTC()
 		}
 	}
-	r.wrong[name] = "must be a date (2026-11-23) or an RFC 3339 time (2026-11-23T08:30:00Z)"
+	r.wrong[name] = "must be a date (2026-11-23) or an RFC 3339 time (2026-11-23T08:30:00Z) of the years 1000 to 9999"
 	return time.Time{}
 }
 

@@ -61,6 +61,33 @@ func TestReaderNamesEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
+// An empty parameter is no absent one: ?region= would else list all regions.
+func TestReaderRefusesEmptyParameters(t *testing.T) {
+	for name, read := range map[string]func(*Reader){
+		"region": func(r *Reader) { r.OneOf("region", "EMEA") }, "email": func(r *Reader) { r.String("email") }, "id": func(r *Reader) { r.ID("id") },
+		"from": func(r *Reader) { r.Time("from") }, "limit": func(r *Reader) { r.Limit() }, "cursor": func(r *Reader) { r.After("list") },
+	} {
+		r := Of(url.Values{name: {""}})
+		read(r)
+		if r.Err() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestReaderKeepsToItsYears(t *testing.T) {
+	for value, right := range map[string]bool{
+		"1000-01-01": true, "9999-12-31": true, "2024-02-29": true, "9999-12-31T23:59:59Z": true,
+		"0000-01-01": false, "0001-01-01": false, "0001-01-01T00:00:00Z": false, "0999-12-31": false, "10000-01-01": false, "9999-12-31T23:59:59-01:00": false,
+		"2026-02-29": false, "2026-11-23T08:30:60Z": false, "2026-11-23T08:30:00": false, "2026-11-23 08:30:00Z": false,
+	} {
+		r := Of(url.Values{"from": {value}})
+		if got := r.Time("from"); got.IsZero() == right || (r.Err() == nil) != right {
+			t.Errorf("%s: %v, %v", value, got, r.Err())
+		}
+	}
+}
+
 func TestReaderDefaults(t *testing.T) {
 	r := Of(url.Values{})
 	if r.Limit() != DefaultLimit || r.After("list") != 0 || r.ID("id") != 0 || !r.Time("from").IsZero() || r.Err() != nil {

@@ -35,11 +35,18 @@ func writeCSV[T any](c *gin.Context, items []T) error {
 	var text bytes.Buffer
 	w := csv.NewWriter(&text)
 	w.UseCRLF = true
-	kind := reflect.TypeFor[T]()
+	// The fields of JSON, which takes those of an embedded struct for its own.
 	var header []string
-	for i := range kind.NumField() {
-		name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
-		header = append(header, name)
+	var columns [][]int
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" || !f.IsExported() || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		header, columns = append(header, name), append(columns, f.Index)
 	}
 	if err := w.Write(header); err != nil {
 		return err
@@ -48,7 +55,7 @@ func writeCSV[T any](c *gin.Context, items []T) error {
 		value := reflect.ValueOf(item)
 		row := make([]string, len(header))
 		for i := range row {
-			cell, err := cell(value.Field(i).Interface())
+			cell, err := cell(value.FieldByIndex(columns[i]).Interface())
 			if err != nil {
 				return err
 			}

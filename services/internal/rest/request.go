@@ -48,12 +48,13 @@ func Body[T interface{ Validate() map[string]string }](c *gin.Context) (value T,
 // the store finds it.
 func idempotent(h Handler) Handler {
 	return func(c *gin.Context) error {
-		key := c.GetHeader(idempotency.Header)
-		if key == "" {
+		given := c.Request.Header.Values(idempotency.Header)
+		if len(given) == 0 {
 			return h(c)
 		}
-		if len(key) > 255 {
-			return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is longer than 255 characters.", idempotency.Header)
+		key := given[0]
+		if len(given) > 1 || key == "" || len(key) > 255 {
+			return problem.New(http.StatusBadRequest, problem.CodeMalformed, "Send one %s of 1 to 255 characters, or none.", idempotency.Header)
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody))
 		var tooLarge *http.MaxBytesError

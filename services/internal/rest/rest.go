@@ -52,6 +52,8 @@ type Handler func(*gin.Context) error
 type Router struct {
 	service Service
 	engine  *gin.Engine
+	// methods of the paths without a parameter
+	methods map[string][]string
 }
 
 // NewRouter makes a router without routes of its own. It answers /openapi.json,
@@ -68,31 +70,60 @@ func NewRouter(service Service) (*Router, error) {
 	if err := engine.SetTrustedProxies(nil); err != nil {
 		return nil, fmt.Errorf("trust no proxy: %w", err)
 	}
-	r := &Router{service, engine}
+	r := &Router{service, engine, map[string][]string{}}
 	engine.Use(r.record, recoverPanic)
 	engine.NoRoute(func(c *gin.Context) {
 		problem.Write(c.Writer, c.Request, problem.New(http.StatusNotFound, problem.CodeNotFound, "There is no such path; /openapi.json describes all."))
 	})
 	engine.NoMethod(func(c *gin.Context) {
-		problem.Write(c.Writer, c.Request, problem.New(http.StatusMethodNotAllowed, problem.CodeMethod, "The path does not answer %s; see the Allow header.", c.Request.Method))
+		if methods := r.methods[c.Request.URL.Path]; methods != nil {
+			c.Header("Allow", strings.Join(methods, ", ")) // without what would take the path for an id
+		}
+		problem.Write(c.Writer, c.Request, noMethod(c))
 	})
-	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", description) })
+	r.add(http.MethodGet, "/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", description) })
 	return r, nil
 }
 
-// GET, POST and PATCH let requests with the scope through to the handler.
+func noMethod(c *gin.Context) error {
+	return problem.New(http.StatusMethodNotAllowed, problem.CodeMethod, "The path does not answer %s; see the Allow header.", c.Request.Method)
+}
+
+// add adds a route. "/things/:id" does not answer for a "/things/import" that
+// has other methods: gin would take "import" for an id.
+func (r *Router) add(method, path string, h gin.HandlerFunc) {
+	if !strings.Contains(path, ":") {
+		r.methods[path] = append(r.methods[path], method)
+		r.engine.Handle(method, path, h)
+		return
+	}
+	r.engine.Handle(method, path, func(c *gin.Context) {
+		if methods := r.methods[c.Request.URL.Path]; methods != nil {
+			c.Header("Allow", strings.Join(methods, ", "))
+			problem.Write(c.Writer, c.Request, noMethod(c))
+			return
+		}
+		h(c)
+	})
+}
+
+// GET, POST, Do and PATCH let requests with the scope through to the handler.
 
 // GET adds a route that only reads.
-func (r *Router) GET(path, scope string, h Handler) { r.engine.GET(path, r.handle(scope, h)) }
+func (r *Router) GET(path, scope string, h Handler) { r.add(http.MethodGet, path, r.handle(scope, h)) }
 
-// POST adds a route that makes or does something; a caller may send an Idempotency-Key.
+// POST adds a route that makes something; a caller may send an Idempotency-Key.
 func (r *Router) POST(path, scope string, h Handler) {
-	r.engine.POST(path, r.handle(scope, idempotent(h)))
+	r.add(http.MethodPost, path, r.handle(scope, idempotent(h)))
 }
+
+// Do adds a POST route that moves something to a state: what it is then says
+// already whether it was done, so that an Idempotency-Key has no meaning.
+func (r *Router) Do(path, scope string, h Handler) { r.add(http.MethodPost, path, r.handle(scope, h)) }
 
 // PATCH adds a route that changes a resource; a caller must send If-Match.
 func (r *Router) PATCH(path, scope string, h Handler) {
-	r.engine.PATCH(path, r.handle(scope, h))
+	r.add(http.MethodPatch, path, r.handle(scope, h))
 }
 
 // Handler gives the whole as an HTTP handler. It goes on with the trace of the

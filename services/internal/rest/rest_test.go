@@ -107,6 +107,65 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+type embedding struct {
+	thing
+	Note   string `json:"note"`
+	Hidden string `json:"-"`
+}
+
+func TestCSVHasTheColumnsOfJSON(t *testing.T) {
+	handler := router(t, func(c *gin.Context) error { return All(c, []embedding{{thing: thing{ID: 7}, Note: "n"}}, nil) })
+	if got, want := get(handler, "Accept", "text/csv").Body.String(), "thing_id,name,note\r\n7,,n\r\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A path that has a meaning of its own is no id, whatever the method.
+func TestAPathIsNotTakenForAnID(t *testing.T) {
+	r, err := NewRouter(Service{Keys: conformance.Keys(t, map[string][]string{"key": {"read"}}), OpenAPI: []byte("openapi: 3.1.0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(c *gin.Context) error { return OK(c, thing{}, nil) }
+	r.GET("/things/:id", "read", answer)
+	r.POST("/things/import", "read", answer)
+	for _, c := range []struct {
+		method, path, allow string
+		status              int
+	}{
+		{"GET", "/things/1", "", 200}, {"POST", "/things/import", "", 200},
+		{"GET", "/things/import", "POST", 405}, {"OPTIONS", "/things/import", "POST", 405}, {"POST", "/things/1", "GET", 405},
+	} {
+		request := httptest.NewRequest(c.method, c.path, nil)
+		request.Header.Set("Authorization", "Bearer key")
+		w := httptest.NewRecorder()
+		r.Handler().ServeHTTP(w, request)
+		if w.Code != c.status || w.Header().Get("Allow") != c.allow {
+			t.Errorf("%s %s: %d, Allow %q; want %d, %q", c.method, c.path, w.Code, w.Header().Get("Allow"), c.status, c.allow)
+		}
+	}
+}
+
+func TestAnIdempotencyKeyIsOneOrNone(t *testing.T) {
+	r, err := NewRouter(Service{Keys: conformance.Keys(t, map[string][]string{"key": {"read"}}), OpenAPI: []byte("openapi: 3.1.0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.POST("/things", "read", func(c *gin.Context) error { return OK(c, thing{}, nil) })
+	for _, c := range []struct {
+		keys   []string
+		status int
+	}{{nil, 200}, {[]string{"k"}, 200}, {[]string{""}, 400}, {[]string{"a", "b"}, 400}, {[]string{strings.Repeat("k", 256)}, 400}} {
+		request := httptest.NewRequest(http.MethodPost, "/things", nil)
+		request.Header["Authorization"], request.Header["Idempotency-Key"] = []string{"Bearer key"}, c.keys
+		w := httptest.NewRecorder()
+		r.Handler().ServeHTTP(w, request)
+		if w.Code != c.status {
+			t.Errorf("%.20q: %d %s", c.keys, w.Code, w.Body)
+		}
+	}
+}
+
 func TestTheCallersTraceGoesOn(t *testing.T) {
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
 	handler := router(t, func(*gin.Context) error { return errNotFound })

@@ -38,7 +38,7 @@ type Upload struct {
 // media types. It needs an Idempotency-Key: who sends much must be able to go on
 // after an interruption.
 func (r *Router) Upload(path, scope string, maxBytes int64, mediaTypes []string, h func(*gin.Context, Upload) error) {
-	r.engine.POST(path, r.handle(scope, func(c *gin.Context) error {
+	r.add(http.MethodPost, path, r.handle(scope, func(c *gin.Context) error {
 		upload, err := newUpload(c, maxBytes, mediaTypes)
 		if err != nil {
 			return err
@@ -54,8 +54,8 @@ func newUpload(c *gin.Context, maxBytes int64, mediaTypes []string) (Upload, err
 		return Upload{}, problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: %s, and without Content-Encoding.", strings.Join(mediaTypes, " or "))
 	}
 	key := c.GetHeader(idempotency.Header)
-	if key == "" || len(key) > 255 {
-		return Upload{}, problem.New(http.StatusBadRequest, problem.CodeMalformed, "Send an %s of 1 to 255 characters: with it an upload that is interrupted can be sent again, and goes on without doing anything twice.", idempotency.Header)
+	if key == "" || len(key) > 255 || len(c.Request.Header.Values(idempotency.Header)) > 1 {
+		return Upload{}, problem.New(http.StatusBadRequest, problem.CodeMalformed, "Send one %s of 1 to 255 characters: with it an upload that is interrupted can be sent again, and goes on without doing anything twice.", idempotency.Header)
 	}
 	if c.Request.ContentLength > maxBytes {
 		return Upload{}, tooLarge(maxBytes)

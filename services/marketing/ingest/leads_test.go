@@ -56,6 +56,24 @@ func TestLeadFieldsAreChecked(t *testing.T) {
 	}
 }
 
+func TestNullIsNoValue(t *testing.T) {
+	c := newCaller(t)
+	_, path := newLead(c)
+	for text, pointer := range map[string]string{
+		`{"email":"a@example.com","full_name":"A","source":"Website","campaign_id":1,"score":null}`: "/score",
+		`null`: "",
+	} {
+		if got := pointers(c.want(422, "POST", "/v1/leads", text)); len(got) != 1 || got[0] != pointer {
+			t.Errorf("%s: the problem points to %v", text, got)
+		}
+	}
+	a := c.want(422, "POST", "/v1/leads/batch", `{"leads":[`+lead("a@example.com", 1)+`,{"email":"b@example.com","full_name":"B","source":"Website","campaign_id":1,"score":null}]}`)
+	if got := pointers(a); len(got) != 1 || got[0] != "/leads/1/score" {
+		t.Errorf("a batch: the problem points to %v", got)
+	}
+	c.want(422, "POST", path+"/status", `{"status":null}`)
+}
+
 func TestLeadStatusChanges(t *testing.T) {
 	c := newCaller(t)
 	campaign := c.want(201, "POST", "/v1/campaigns", newsletter).Body["campaign_id"]

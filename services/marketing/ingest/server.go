@@ -43,15 +43,15 @@ func Routes(store marketing.Store, service rest.Service) (*rest.Router, error) {
 	r.POST("/v1/leads", ingest, s.createLead)
 	r.POST("/v1/leads/batch", ingest, s.createLeads)
 	r.GET("/v1/leads/:id", read, s.getLead)
-	r.POST("/v1/leads/:id/status", ingest, s.setLeadStatus)
+	r.Do("/v1/leads/:id/status", ingest, s.setLeadStatus)
 
 	r.Upload("/v1/leads/import", ingest, maxImport, slices.Sorted(maps.Keys(importFormats)), s.importLeads)
 	r.GET("/v1/leads/imports/:id", read, s.getImport)
 	r.GET("/v1/leads/dead-letters", read, s.listDeadLetters)
 	r.GET("/v1/leads/dead-letters/:id", read, s.getDeadLetter)
 	r.PATCH("/v1/leads/dead-letters/:id", ingest, s.correctDeadLetter)
-	r.POST("/v1/leads/dead-letters/:id/drive", ingest, s.driveDeadLetter)
-	r.POST("/v1/leads/dead-letters/:id/discard", ingest, s.discardDeadLetter)
+	r.Do("/v1/leads/dead-letters/:id/drive", ingest, s.driveDeadLetter)
+	r.Do("/v1/leads/dead-letters/:id/discard", ingest, s.discardDeadLetter)
 
 	return r, nil
 }

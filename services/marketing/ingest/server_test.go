@@ -96,7 +96,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 // batch is a path beside the ids of leads, not one of them.
 func TestBatchIsNoID(t *testing.T) {
 	c := newCaller(t)
-	c.want(404, "GET", "/v1/leads/batch", "")
+	c.want(405, "GET", "/v1/leads/batch", "")
 	c.want(404, "POST", "/v1/leads/batch/status", `{"status":"lost"}`)
 	c.want(404, "POST", "/v1/leads/b/status", `{"status":"lost"}`)
 	c.want(404, "POST", "/v1/leads/7/status", `{"status":"lost"}`)

@@ -39,13 +39,21 @@ func TestOneAddressIsOneCustomerInAnySpelling(t *testing.T) {
 func TestCustomerFieldsAreChecked(t *testing.T) {
 	c := newCaller(t)
 	for field, value := range map[string]string{
-		"customer_name": `""`, "email": `"no at"`, "phone": `"1\n2"`, "region": `"MOON"`, "segment": `"consumer"`,
+		"customer_name": `null`, "email": `"no at"`, "phone": `"1\n2"`, "region": `"MOON"`, "segment": `"consumer"`,
 	} {
 		path := c.want(201, "POST", "/v1/customers", fmt.Sprintf(`{"customer_name":"A","email":"%s@example.com","region":"EMEA","segment":"Consumer"}`, field)).Header.Get("Location")
 		a := c.want(422, "PATCH", path, fmt.Sprintf(`{%q:%s}`, field, value))
 		if pointer := a.Body["errors"].([]any)[0].(map[string]any)["pointer"]; pointer != "/"+field {
 			t.Errorf("%s: the problem points to %v", field, pointer)
 		}
+	}
+}
+
+// White space other than blanks is no part of an address, and around it neither.
+func TestAddressesHoldNoWhiteSpace(t *testing.T) {
+	c := newCaller(t)
+	for _, email := range []string{`a\u0085b@example.com`, `a@example\u00a0.com`, `\u3000@example.com`, `a@\ufeff`, `a b@example.com`, ` @ `, `a@b@c`} {
+		c.want(422, "POST", "/v1/customers", `{"customer_name":"A","email":"`+email+`","region":"EMEA","segment":"Consumer"}`)
 	}
 }
 

@@ -38,7 +38,7 @@ func Routes(store sales.Store, service rest.Service) (*rest.Router, error) {
 	r.POST("/v1/orders", write, s.createOrder)
 	r.GET("/v1/orders/:id", read, s.getOrder)
 	r.PATCH("/v1/orders/:id", write, s.updateOrder)
-	r.POST("/v1/orders/:id/status", write, s.setOrderStatus)
+	r.Do("/v1/orders/:id/status", write, s.setOrderStatus)
 
 	r.GET("/v1/revenue", read, s.revenue)
 
