@@ -331,7 +331,7 @@ func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]
 	in := preflight.Input{StateDir: string(d), CacheDir: cache, Missing: fetch.Missing(cache), Workers: m.TrinoWorkers}
 	if m.Lake() {
 		in.Store = fetch.Store(m.ObjectStore)
-		in.Missing = append(in.Missing, fetch.MissingLake(cache, in.Store)...)
+		in.Missing = slices.Concat(in.Missing, fetch.MissingLake(cache, in.Store), fetch.MissingDBT(cache))
 	}
 	before, err := state.Load(d)
 	samePorts := err == nil && before.PortOffset == m.PortOffset

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// python is the one that locked requirements are resolved for.
-const python = "python3.11"
+// Python is the one that locked requirements are resolved for.
+const Python = "python3.11"
 
 // virtualEnvironment makes a package of locked requirements: a virtual
 // environment whose program is what bin/NAME runs. The checksum is that of the
@@ -28,22 +28,23 @@ func virtualEnvironment(name, version, lock string, bytes, treeBytes int64) Pack
 	}
 }
 
-// findPython prefers the distribution's: the servers' account must be able to
+// FindPython returns the path of the Python that dbt runs on, now and later. It
+// prefers the distribution's: the servers' account must be able to
 // run it, and a version manager's lies in somebody's home folder.
-func findPython() (string, error) {
-	if path := "/usr/bin/" + python; exec.Command(path, "--version").Run() == nil { //nolint:noctx // ends at once
+func FindPython() (string, error) {
+	if path := "/usr/bin/" + Python; exec.Command(path, "--version").Run() == nil { //nolint:noctx // ends at once
 		return path, nil
 	}
-	return exec.LookPath(python)
+	return exec.LookPath(Python)
 }
 
 // downloadLocked has pip put all files of the lock below work; pip itself
 // compares each with its hash.
 func downloadLocked(ctx context.Context, work string, pkg Package, t *tracker) (string, error) {
 	const fix = "Install both (Debian 12: apt-get install python3 python3-pip), then run again."
-	tool, err := findPython()
+	tool, err := FindPython()
 	if err != nil {
-		return "", &Error{pkg.String(), python + ", which runs it and whose pip downloads it, is not in PATH", fix, err}
+		return "", &Error{pkg.String(), Python + ", which runs it and whose pip downloads it, is not in PATH", fix, err}
 	}
 	lock, wheels, temp := filepath.Join(work, lockName), filepath.Join(work, "wheels"), filepath.Join(work, "temp")
 	if err := errors.Join(os.Mkdir(wheels, 0o755), os.Mkdir(temp, 0o755), os.WriteFile(lock, []byte(pkg.lock), 0o644)); err != nil {
@@ -86,7 +87,7 @@ func total(dir string) int64 {
 // unpackVirtualEnvironment installs the downloaded files, and nothing else, into
 // a virtual environment.
 func unpackVirtualEnvironment(u *unpacker, wheels string) error {
-	tool, err := findPython()
+	tool, err := FindPython()
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 	if err := u.folder("bin"); err != nil {
 		return err
 	}
-	for _, name := range []string{"python", "python3", python} {
+	for _, name := range []string{"python", "python3", Python} {
 		if err := u.root.Symlink(tool, "bin/"+name); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -97,6 +98,7 @@ type machine struct {
 	files    func() (uint64, error)
 	mark     func(dir string) error // keep an extended attribute of a file there
 	look     func(program string) (string, error)
+	python   func() (string, error) // that dbt runs on
 	output   func(ctx context.Context, program string, args ...string) (string, error)
 	account  func(stateDir string) (account.Account, error)
 	reach    func(ctx context.Context, a account.Account, dir string) error
@@ -116,8 +118,9 @@ func system() machine {
 			err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
 			return limit.Max, err // the JVM raises its own limit to this one
 		},
-		mark: mark,
-		look: exec.LookPath,
+		mark:   mark,
+		look:   exec.LookPath,
+		python: fetch.FindPython,
 		output: func(ctx context.Context, program string, args ...string) (string, error) {
 			out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 			return string(out), err
@@ -143,6 +146,9 @@ func (m machine) run(ctx context.Context, in Input) []Check {
 	}
 	checks = append(checks, m.checkAccount(ctx, in)...)
 	checks = append(checks, m.checkPython(ctx, in.Missing), m.checkMaven(ctx, in.Missing))
+	if in.Store != "" {
+		checks = append(checks, m.checkDBT(ctx, in.Missing))
+	}
 	if want := wanted(in.Missing, "go"); want != "" || in.Build {
 		checks = append(checks, m.checkGo(ctx, want))
 	}
@@ -462,6 +468,27 @@ func (m machine) checkPython(ctx context.Context, missing []fetch.Package) Check
 	}
 	c.OK = true
 	return c
+}
+
+// checkDBT looks for the one Python that dbt's requirements are locked for; dbt
+// is installed by its pip and runs on it ever after.
+func (m machine) checkDBT(ctx context.Context, missing []fetch.Package) Check {
+	c := Check{Name: fetch.Python + " of dbt", Fix: "Install it (Debian 12: apt-get install python3 python3-pip)."}
+	path, err := m.python()
+	if err != nil {
+		c.Found = fetch.Python + " is not in PATH; dbt runs on it"
+		return c
+	}
+	args := []string{"--version"}
+	if slices.ContainsFunc(missing, func(p fetch.Package) bool { return p.Name == "dbt" }) {
+		args = []string{"-m", "pip", "--version"}
+	}
+	out, err := m.output(ctx, path, args...)
+	if err != nil {
+		c.Found = fmt.Sprintf("%s %s does not run (%s); dbt is installed by it and runs on it", path, strings.Join(args, " "), first(out))
+		return c
+	}
+	return Check{Name: c.Name, OK: true, Found: path + ", " + first(out)}
 }
 
 func (m machine) checkMaven(ctx context.Context, missing []fetch.Package) Check {

@@ -28,6 +28,7 @@ func healthy() machine {
 		files:    func() (uint64, error) { return 20000, nil },
 		mark:     func(string) error { return nil },
 		look:     func(p string) (string, error) { return "/usr/bin/" + p, nil },
+		python:   func() (string, error) { return "/usr/bin/" + fetch.Python, nil },
 		output: func(_ context.Context, p string, _ ...string) (string, error) {
 			return "\x1b[1m" + filepath.Base(p) + " 1.0\x1b[m\nmore\n", nil
 		},
@@ -48,6 +49,7 @@ func input() Input {
 func withLake(in *Input) {
 	in.Store = fetch.VersityGW
 	in.Missing = append(fetch.Packages(), fetch.LakePackages(fetch.VersityGW)...)
+	in.Missing = append(in.Missing, fetch.Package{Name: "dbt", Version: "1", Client: "pip"})
 }
 
 func TestHealthyMachine(t *testing.T) {
@@ -197,6 +199,12 @@ func TestShortfalls(t *testing.T) {
 			withLake(in)
 			m.disk = func(string) (disk, error) { return disk{device: 1, free: 3.4e9}, nil }
 		}, "disk of /srv/state and /srv/cache", false, "3.4 GB free, 3.5 GB needed", "MEESH_HOME"},
+		{"lake: another Python", func(m *machine, in *Input) {
+			withLake(in)
+			m.python = func() (string, error) { return "", errors.New("not found") }
+		}, "python3.11 of dbt", false, "python3.11 is not in PATH", "Debian 12"},
+		{"lake: dbt's Python has no pip", func(m *machine, in *Input) { withLake(in); m.output = broken("python3.11") },
+			"python3.11 of dbt", false, "-m pip --version does not run", "python3-pip"},
 		{"lake: no mvn", func(m *machine, in *Input) { withLake(in); m.look = absent("mvn") }, "mvn with Java", false, "hive-metastore 3.1.3", "apt-get install maven"},
 		{"lake: no pip", func(m *machine, in *Input) { withLake(in); m.output = broken("python3") }, "python3 with pip", false, "jdk 21", "python3-pip"},
 		{"lake: no go to build its store", func(m *machine, in *Input) { withLake(in); in.Build = false; m.look = absent("go") }, "go", false, "versitygw 1.8.0", "Install Go"},
