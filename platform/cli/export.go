@@ -100,6 +100,7 @@ func runExport(cmd *cobra.Command, out query.Writer, tables []export.Table, o ex
 	}
 	defer func() { _ = client.Close() }()
 
+	log := cmd.ErrOrStderr()
 	begin := time.Now()
 	count := map[export.State]int{}
 	var rows int64
@@ -109,9 +110,13 @@ func runExport(cmd *cobra.Command, out query.Writer, tables []export.Table, o ex
 		return err
 	}
 	for _, t := range tables {
-		say(cmd.ErrOrStderr(), "%s to %s …", t, t.Lake())
-		err = export.Run(cmd.Context(), client, t, o, func(p export.Partition) error {
+		say(log, "%s to %s …", t, t.Lake())
+		tableBegin, done := time.Now(), 0
+		err = export.Run(cmd.Context(), client, t, o, func(p export.Partition, left int) error {
 			count[p.State]++
+			if done++; isTerminal(log) {
+				writeLeft(log, done, left, time.Since(tableBegin))
+			}
 			if p.State == export.Exported {
 				rows += p.Rows
 			}
@@ -133,13 +138,25 @@ func runExport(cmd *cobra.Command, out query.Writer, tables []export.Table, o ex
 	case errors.Is(err, export.ErrNotOver):
 		return usageError(cmd, err)
 	case err != nil:
+		if isTerminal(log) {
+			fmt.Fprintln(log) // after a line that was not finished
+		}
 		return m.queryError(err)
 	}
-	reportExport(cmd.ErrOrStderr(), count, rows, time.Since(begin))
+	reportExport(log, count, rows, time.Since(begin))
 	if n := count[export.Differs]; n > 0 {
 		return &exitError{exitFailed, fmt.Errorf("%d partitions differ from their source, which changes meanwhile; run it again", n)}
 	}
 	return nil
+}
+
+// writeLeft rewrites a line of the terminal, and removes it at the end.
+func writeLeft(w io.Writer, done, left int, took time.Duration) {
+	fmt.Fprint(w, "\r\x1b[K")
+	if left > 0 {
+		each := took / time.Duration(done)
+		fmt.Fprintf(w, "%d of %d partitions, %.1f a second, about %d s left", done, done+left, 1/each.Seconds(), int((each * time.Duration(left)).Seconds()))
+	}
 }
 
 func reportExport(w io.Writer, count map[export.State]int, rows int64, took time.Duration) {

@@ -68,12 +68,12 @@ const attempts = 3
 var ErrNotOver = errors.New("is not over yet in UTC, by Trino's clock")
 
 // Run exports a table and hands out its partitions in the order of time, as
-// they are done. Partitions that are the same on both sides are left alone, so
+// they are done, with the number of those to come. Partitions that are the same on both sides are left alone, so
 // whoever was interrupted runs it again.
 //
 // Only finished days are exported: those before today in UTC by Trino's clock.
 // The error is ErrNotOver for a later Until, one of package query, or that of done.
-func Run(ctx context.Context, trino Engine, t Table, o Options, done func(Partition) error) error {
+func Run(ctx context.Context, trino Engine, t Table, o Options, done func(p Partition, left int) error) error {
 	days, err := finished(ctx, trino, o)
 	if err != nil {
 		return err
@@ -94,8 +94,8 @@ func Run(ctx context.Context, trino Engine, t Table, o Options, done func(Partit
 				return err
 			}
 		}
-		for _, d := range all[:n] {
-			if err := done(d.partition(t)); err != nil {
+		for i, d := range all[:n] {
+			if err := done(d.partition(t), len(all)-i-1); err != nil {
 				return err
 			}
 		}

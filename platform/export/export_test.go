@@ -51,8 +51,15 @@ func row(first string, source, lake int) []string {
 }
 
 func run(f *fakeTrino, t Table, o Options) (found []Partition, err error) {
-	err = Run(context.Background(), f, t, o, func(p Partition) error {
+	total := -1
+	err = Run(context.Background(), f, t, o, func(p Partition, left int) error {
 		found = append(found, p)
+		if total < 0 {
+			total = left + 1
+		}
+		if len(found)+left != total {
+			return fmt.Errorf("after %d partitions %d are left of %d", len(found), left, total)
+		}
 		return nil
 	})
 	return found, err
