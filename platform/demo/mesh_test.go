@@ -5,18 +5,14 @@ package demo
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/query"
-	"github.com/datameesh/datameesh/platform/secrets"
-	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -26,60 +22,18 @@ import (
 //	MEESH_HOME=… go test -tags mesh ./demo
 
 type runningMesh struct {
-	t     *testing.T
-	mesh  state.Mesh
-	store *secrets.Store
+	*meshtest.Mesh
+	t *testing.T
 }
 
 func running(t *testing.T) *runningMesh {
 	t.Helper()
-	d, err := state.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := state.Load(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := secrets.Open(d.Secrets())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &runningMesh{t, m, s}
-}
-
-func (r *runningMesh) connect(server, database, role string) *pgx.Conn {
-	r.t.Helper()
-	s, ok := topology.ServerNamed(server)
-	if !ok {
-		r.t.Fatalf("no server %s", server)
-	}
-	password, err := r.store.Role(server, role)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, password), Path: "/" + database,
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(r.mesh.Port(s.Port))), RawQuery: "sslmode=disable"}
-	conn, err := pgx.Connect(context.Background(), u.String())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
+	return &runningMesh{meshtest.Running(t), t}
 }
 
 func (r *runningMesh) trino(person string) *query.Client {
 	r.t.Helper()
-	ca, err := r.store.CA()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	password, err := r.store.Person(person)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	client, err := query.New(query.Config{CA: ca, User: person, Password: password, Source: "test",
-		Address: net.JoinHostPort("localhost", strconv.Itoa(r.mesh.Port(topology.PortTrino)))})
+	client, err := query.New(query.Config{CA: r.CA, User: person, Password: r.Password(person), Source: "test", Address: r.Trino()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -89,7 +43,7 @@ func (r *runningMesh) trino(person string) *query.Client {
 
 func (r *runningMesh) report(queries []Query) *Report {
 	r.t.Helper()
-	m := Mesh{Trino: r.trino("verify"), Oracle: Oracle(r.connect("platform-db", "verify", "verify")), Attempts: 5, Queries: queries}
+	m := Mesh{Trino: r.trino("verify"), Oracle: Oracle(r.Connect("platform-db", "verify", "verify")), Attempts: 5, Queries: queries}
 	report, err := m.Run(context.Background(), 1, os.Stderr)
 	if err != nil {
 		r.t.Fatal(err)
@@ -137,12 +91,12 @@ func TestMeshErrorInComparison(t *testing.T) {
 // A lead planted by SQL makes the golden figures fail, and nothing else.
 func TestMeshPlantedLead(t *testing.T) {
 	mesh := running(t)
-	sales := mesh.connect("sales-db", "sales_data", "sales_owner")
+	sales := mesh.Connect("sales-db", "sales_data", "sales_owner")
 	var email string
 	if err := sales.QueryRow(context.Background(), `SELECT email FROM customers ORDER BY customer_id DESC LIMIT 1`).Scan(&email); err != nil {
 		t.Fatal(err)
 	}
-	marketing := mesh.connect("marketing-db", "marketing_data", "marketing_owner")
+	marketing := mesh.Connect("marketing-db", "marketing_data", "marketing_owner")
 	const marker = "planted by a test"
 	remove := fmt.Sprintf(`DELETE FROM leads WHERE full_name = '%s'`, marker)
 	t.Cleanup(func() { exec(t, marketing, remove) })
@@ -185,7 +139,7 @@ func TestMeshColumns(t *testing.T) {
 			if d.Catalog == "" {
 				continue
 			}
-			conn := mesh.connect(server.Name, d.Name, topology.Superuser)
+			conn := mesh.Connect(server.Name, d.Name, topology.Superuser)
 			rows, err := conn.Query(context.Background(), `
 				SELECT table_name, column_name, data_type, coalesce(numeric_precision, 0), coalesce(numeric_scale, 0)
 				FROM information_schema.columns

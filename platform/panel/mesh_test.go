@@ -4,19 +4,13 @@ package panel
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/datameesh/datameesh/platform/secrets"
-	"github.com/datameesh/datameesh/platform/state"
-	"github.com/datameesh/datameesh/platform/topology"
+	"github.com/datameesh/datameesh/platform/meshtest"
 )
 
 // These tests need a mesh with marts in the folder $MEESH_HOME:
@@ -28,45 +22,13 @@ const generated = "../../dashboards/json"
 // connect opens every data source of the dashboards as they do.
 func connect(t *testing.T) Sources {
 	t.Helper()
-	d, err := state.Find()
-	if err != nil {
-		t.Fatal(err)
+	mesh := meshtest.Running(t)
+	return Sources{
+		"sales-db":     mesh.Connect("sales-db", "sales_data", "grafana_ro"),
+		"marketing-db": mesh.Connect("marketing-db", "marketing_data", "grafana_ro"),
+		"sales-api-db": mesh.Connect("sales-api-db", "sales_api", "grafana_ro"),
+		"marts":        mesh.Connect("platform-db", "sales_analytics", "grafana_ro"),
 	}
-	m, err := state.Load(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := secrets.Open(d.Secrets())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sources := Sources{}
-	for uid, at := range map[string]struct{ server, database string }{
-		"sales-db":     {"sales-db", "sales_data"},
-		"marketing-db": {"marketing-db", "marketing_data"},
-		"sales-api-db": {"sales-api-db", "sales_api"},
-		"marts":        {"platform-db", "sales_analytics"},
-	} {
-		server, ok := topology.ServerNamed(at.server)
-		if !ok {
-			t.Fatalf("no server %s", at.server)
-		}
-		password, err := store.Role(at.server, "grafana_ro")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := url.URL{
-			Scheme: "postgres", User: url.UserPassword("grafana_ro", password),
-			Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(m.Port(server.Port))), Path: at.database,
-		}
-		conn, err := pgx.Connect(t.Context(), address.String())
-		if err != nil {
-			t.Fatalf("%s: %v", uid, err)
-		}
-		t.Cleanup(func() { _ = conn.Close(t.Context()) })
-		sources[uid] = conn
-	}
-	return sources
 }
 
 // look is the page as it opens: the last year, everything chosen. A page of an

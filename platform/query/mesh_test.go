@@ -7,14 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 	"testing"
 	"time"
 
-	"github.com/datameesh/datameesh/platform/secrets"
-	"github.com/datameesh/datameesh/platform/state"
-	"github.com/datameesh/datameesh/platform/topology"
+	"github.com/datameesh/datameesh/platform/meshtest"
 )
 
 // These tests need a mesh that runs in the folder $MEESH_HOME:
@@ -23,29 +19,11 @@ import (
 
 func meshClient(t *testing.T, person, password string) *Client {
 	t.Helper()
-	d, err := state.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := state.Load(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := secrets.Open(d.Secrets())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := s.CA()
-	if err != nil {
-		t.Fatal(err)
-	}
+	mesh := meshtest.Running(t)
 	if password == "" {
-		if password, err = s.Person(person); err != nil {
-			t.Fatal(err)
-		}
+		password = mesh.Password(person)
 	}
-	c, err := New(Config{CA: ca, User: person, Password: password, Source: "test",
-		Address: net.JoinHostPort("localhost", strconv.Itoa(m.Port(topology.PortTrino)))})
+	c, err := New(Config{CA: mesh.CA, User: person, Password: password, Source: "test", Address: mesh.Trino()})
 	if err != nil {
 		t.Fatal(err)
 	}

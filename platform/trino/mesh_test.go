@@ -9,15 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/query"
-	"github.com/datameesh/datameesh/platform/secrets"
-	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -25,47 +22,17 @@ import (
 //
 //	MEESH_HOME=… go test -tags mesh ./trino
 
-type runningMesh struct {
-	mesh  state.Mesh
-	store *secrets.Store
-	ca    []byte
-}
+type runningMesh struct{ *meshtest.Mesh }
 
 func running(t *testing.T) *runningMesh {
 	t.Helper()
-	d, err := state.Find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := state.Load(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := secrets.Open(d.Secrets())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := s.CA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &runningMesh{m, s, ca}
-}
-
-func (r *runningMesh) password(t *testing.T, person string) string {
-	t.Helper()
-	password, err := r.store.Person(person)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return password
+	return &runningMesh{meshtest.Running(t)}
 }
 
 // do asks as a person and gives the outcome: "ok", or Trino's name of the error.
 func (r *runningMesh) do(t *testing.T, person, sql string) string {
 	t.Helper()
-	client, err := query.New(query.Config{CA: r.ca, User: person, Password: r.password(t, person), Source: "test",
-		Address: net.JoinHostPort("localhost", strconv.Itoa(r.mesh.Port(topology.PortTrino)))})
+	client, err := query.New(query.Config{CA: r.CA, User: person, Password: r.Password(person), Source: "test", Address: r.Trino()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +126,7 @@ func TestMeshQueriesOfOthers(t *testing.T) {
 func (r *runningMesh) request(t *testing.T, url, user, password string, headers map[string]string) int {
 	t.Helper()
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(r.ca)
+	roots.AppendCertsFromPEM(r.CA)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
 	req, err := http.NewRequest(http.MethodPost, url+"/v1/statement", strings.NewReader("SELECT 1"))
 	if err != nil {
@@ -181,10 +148,10 @@ func (r *runningMesh) request(t *testing.T, url, user, password string, headers 
 
 func TestMeshLogin(t *testing.T) {
 	r := running(t)
-	https := fmt.Sprintf("https://localhost:%d", r.mesh.Port(topology.PortTrino))
-	address := fmt.Sprintf("https://127.0.0.1:%d", r.mesh.Port(topology.PortTrino))
-	internal := fmt.Sprintf("http://127.0.0.1:%d", r.mesh.Port(topology.PortTrinoInternal))
-	alex := r.password(t, "alex")
+	https := fmt.Sprintf("https://localhost:%d", r.Port(topology.PortTrino))
+	address := fmt.Sprintf("https://127.0.0.1:%d", r.Port(topology.PortTrino))
+	internal := fmt.Sprintf("http://127.0.0.1:%d", r.Port(topology.PortTrinoInternal))
+	alex := r.Password("alex")
 	for _, c := range []struct {
 		name, url, user, password string
 		headers                   map[string]string
@@ -193,7 +160,7 @@ func TestMeshLogin(t *testing.T) {
 		{"right password", https, "alex", alex, nil, 200},
 		{"right password by address", address, "alex", alex, nil, 200},
 		{"wrong password", https, "alex", "wrong", nil, 401},
-		{"password of another", https, "alex", r.password(t, "mike"), nil, 401},
+		{"password of another", https, "alex", r.Password("mike"), nil, 401},
 		{"empty password", https, "alex", "", nil, 401},
 		{"nobody", https, "nobody", alex, nil, 401},
 		{"header only", https, "", "", map[string]string{"X-Trino-User": "alex"}, 401},
