@@ -199,14 +199,21 @@ func (p Project) CopyFor(to string, c Connection) (err error) {
 		write(filepath.Join(to, profilesFile), filled(c), 0o600))
 }
 
-var environment = regexp.MustCompile(`\{\{ env_var\('(\w+)', '[^']*'\)( \| int)? \}\}`)
+// What stands in profiles.yml for a variable; a number is without quotes then.
+var (
+	numberVariable = regexp.MustCompile(`"\{\{ env_var\('(\w+)', '[^']*'\) \| int \}\}"`)
+	textVariable   = regexp.MustCompile(`\{\{ env_var\('(\w+)', '[^']*'\) \}\}`)
+)
 
 // filled are the profiles with the variables written out.
 func filled(c Connection) []byte {
 	values := c.variables()
 	values[targetVariable] = "dev"
 	text := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(profiles), "")
-	return []byte(environment.ReplaceAllStringFunc(text, func(s string) string {
-		return values[environment.FindStringSubmatch(s)[1]]
-	}))
+	for _, variable := range []*regexp.Regexp{numberVariable, textVariable} {
+		text = variable.ReplaceAllStringFunc(text, func(s string) string {
+			return values[variable.FindStringSubmatch(s)[1]]
+		})
+	}
+	return []byte(text)
 }

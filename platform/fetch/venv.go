@@ -118,7 +118,8 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 			return err
 		}
 	}
-	program := "#!/bin/sh\nexec \"$(dirname \"$(readlink -f \"$0\")\")/python\" -c \"" + programs[pkg.Name] + "\" \"$@\"\n"
+	program := "#!/bin/sh\n" + programs[pkg.Name].before +
+		"exec \"$(dirname \"$(readlink -f \"$0\")\")/python\" -c \"" + programs[pkg.Name].code + "\" \"$@\"\n"
 	if err := u.file("bin/"+pkg.Name, 0o755, strings.NewReader(program)); err != nil {
 		return err
 	}
@@ -140,9 +141,14 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 	})
 }
 
-// programs are what those of virtual environments run. Trino's client tells on
-// stderr of each start which optional package it lacks.
-var programs = map[string]string{
-	"dbt": "import logging; logging.getLogger('trino.auth').addFilter(lambda r: 'keyring' not in r.msg); " +
-		"from dbt.cli.main import cli; cli(prog_name='dbt')",
+// programs are what those of virtual environments run, as shell and as Python.
+var programs = map[string]struct{ before, code string }{
+	"dbt": {
+		// They would win over the authority that the profile names, and Trino's
+		// certificate is of the mesh's own.
+		before: "unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE\n",
+		// Trino's client tells at each start which optional package it lacks.
+		code: "import logging; logging.getLogger('trino.auth').addFilter(lambda r: 'keyring' not in r.msg); " +
+			"from dbt.cli.main import cli; cli(prog_name='dbt')",
+	},
 }
