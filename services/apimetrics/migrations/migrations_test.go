@@ -57,6 +57,8 @@ func TestRights(t *testing.T) {
 		`TRUNCATE idempotency_keys`:                 nil,
 		`SELECT drop_old_api_logs(30)`:              {app},
 		`SELECT delete_old_metrics(400)`:            {app},
+		`SELECT * FROM schema_migrations`:           {app},
+		`UPDATE schema_migrations SET dirty = true`: nil,
 		`SELECT * FROM mesh_meta`:                   {app, trino, grafana, notebook},
 		`UPDATE mesh_meta SET touched = true`:       {app},
 		`UPDATE mesh_meta SET as_of = '2020-01-01'`: nil,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,16 +83,21 @@ func Constraint(err error) string {
 	return ""
 }
 
-// Classify wraps ErrUnavailable around errors that say the database is away:
-// no connection, one cut off, or a server that is starting or stopping (SQLSTATE
-// classes 08, 53 and 57P, PostgreSQL documentation, appendix A).
+// passing are the SQLSTATEs (PostgreSQL documentation, appendix A) of what may
+// succeed a moment later: no connection, no resources, a server that starts,
+// stops or only reads after a failover, a statement that waited for too long, a
+// transaction that gave way to another.
+var passing = []string{"08", "53", "57P", "25006", "57014", "55P03", "40001", "40P01"}
+
+// Classify wraps ErrUnavailable around errors that say the database is away, or
+// too busy.
 func Classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) {
 		return err
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
-		if strings.HasPrefix(pgErr.Code, "08") || strings.HasPrefix(pgErr.Code, "53") || strings.HasPrefix(pgErr.Code, "57P") {
+		if slices.ContainsFunc(passing, func(code string) bool { return strings.HasPrefix(pgErr.Code, code) }) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		return err

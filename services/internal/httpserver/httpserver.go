@@ -43,6 +43,13 @@ type Check struct {
 	Of   func(context.Context) error
 }
 
+// An Explained error says, also to those who only ask /readyz?verbose, why a
+// check failed. It names neither hosts nor users, as other errors may.
+type Explained interface {
+	error
+	Explain() string
+}
+
 // Run serves until ctx ends and then stops gracefully: /readyz turns off, the
 // server goes on for Drain, running requests end, then Run returns.
 func (s Server) Run(ctx context.Context) error {
@@ -118,9 +125,12 @@ func (s Server) health(stopping *atomic.Bool) http.Handler {
 		status, report := http.StatusOK, ""
 		for _, check := range append([]Check{{"running", running(stopping)}}, s.Checks...) {
 			if err := check.Of(ctx); err != nil {
-				// Why goes to the log only: the cause may name hosts and users.
 				slog.WarnContext(ctx, "not ready", "check", check.Name, "error", err)
-				status, report = http.StatusServiceUnavailable, report+"[-]"+check.Name+" failed\n"
+				why := ""
+				if explained, ok := errors.AsType[Explained](err); ok {
+					why = ": " + explained.Explain()
+				}
+				status, report = http.StatusServiceUnavailable, report+"[-]"+check.Name+" failed"+why+"\n"
 			} else {
 				report += "[+]" + check.Name + " ok\n"
 			}

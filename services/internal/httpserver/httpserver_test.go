@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -54,12 +55,20 @@ func get(url string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
+type toldError string
+
+func (e toldError) Error() string   { return "secret" }
+func (e toldError) Explain() string { return string(e) }
+
 func TestHealth(t *testing.T) {
-	var broken atomic.Bool
+	var broken, explained atomic.Bool
 	url, _, _ := run(t, Server{
 		Handler: http.NotFoundHandler(),
 		Checks: []Check{{"postgres", func(context.Context) error {
-			if broken.Load() {
+			switch {
+			case explained.Load():
+				return fmt.Errorf("secret: %w", toldError("run: sales-migrate up"))
+			case broken.Load():
 				return errors.New("dial tcp: secret")
 			}
 			return nil
@@ -74,6 +83,10 @@ func TestHealth(t *testing.T) {
 	broken.Store(true)
 	if status, body := get(url + "/readyz"); status != 503 || body != "[+]running ok\n[-]postgres failed\n" {
 		t.Errorf("not ready: %d %s", status, body)
+	}
+	explained.Store(true)
+	if status, body := get(url + "/readyz?verbose"); status != 503 || body != "[+]running ok\n[-]postgres failed: run: sales-migrate up\n" {
+		t.Errorf("not ready, with a reason: %d %s", status, body)
 	}
 	if status, _ := get(url + "/livez"); status != 200 {
 		t.Errorf("alive while not ready: %d", status)

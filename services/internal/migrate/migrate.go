@@ -16,6 +16,8 @@ import (
 	"github.com/golang-migrate/migrate/v4/database"
 	_ "github.com/golang-migrate/migrate/v4/database/pgx/v5" // the pgx5:// driver
 	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"github.com/datameesh/datameesh/services/internal/schema"
 )
 
 const usage = `Usage: %s up | down [N] | version | force N
@@ -84,7 +86,7 @@ func Main(ctx context.Context, name string, args []string, files fs.FS, stdout, 
 		return 1
 	}
 	if dirty {
-		fmt.Fprintf(stderr, "%s: %v\n", name, mend(name, int(version)))
+		fmt.Fprintf(stderr, "%s: %v\n", name, schema.Dirty(name, int(version)))
 		return 1
 	}
 	fmt.Fprintln(stdout, version)
@@ -197,7 +199,7 @@ func run(m *migrate.Migrate, direction string, steps int) error {
 func describe(err error, name string, m *migrate.Migrate, target string, files fs.FS) error {
 	var dirty migrate.ErrDirty
 	if errors.As(err, &dirty) {
-		return mend(name, dirty.Version)
+		return schema.Dirty(name, dirty.Version)
 	}
 	var short migrate.ErrShortLimit
 	if errors.As(err, &short) {
@@ -214,16 +216,9 @@ func describe(err error, name string, m *migrate.Migrate, target string, files f
 	}
 	defer again.Close() //nolint:errcheck // the result is already known
 	if version, dirty, versionErr := again.Version(); versionErr == nil && dirty {
-		return fmt.Errorf("%w\n%w", err, mend(name, int(version)))
+		return fmt.Errorf("%w\n%w", err, schema.Dirty(name, int(version)))
 	}
 	return err
-}
-
-// mend says what to do about a migration that failed or was cut off. Each is one
-// transaction, so nothing of it is there.
-func mend(name string, version int) error {
-	return fmt.Errorf("the schema is dirty: migration %d did not end, and was taken back as a whole; mend what was wrong and run: %s force %d && %s up"+
-		" (after a down that did not end: %s force %d)", version, name, version-1, name, name, version+1)
 }
 
 // driverURL turns the URL of the environment into the one golang-migrate's pgx

@@ -87,10 +87,10 @@ func BadQuery(params map[string]string) *Problem {
 	return p
 }
 
-// Unavailable makes the 503 of a service whose database cannot be reached.
+// Unavailable makes the 503 of a service whose database does not answer.
 // The cause goes to the log, not to the caller.
 func Unavailable(cause error) *Problem {
-	p := New(http.StatusServiceUnavailable, CodeUnavailable, "The database cannot be reached at the moment; the request was not carried out. Try again.")
+	p := New(http.StatusServiceUnavailable, CodeUnavailable, "The database does not answer at the moment. Try again, with the Idempotency-Key of the request if it has one: it may have been carried out.")
 	p.RetryAfter = 1
 	p.cause = cause
 	return p

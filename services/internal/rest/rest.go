@@ -5,6 +5,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,7 +44,15 @@ type Service struct {
 	Limit   *ratelimit.Limiter // nil: no limit
 	Errors  Errors
 	OpenAPI []byte // the YAML of the API's description
+	// Stopping ends when uploads have to end; nil: never.
+	Stopping context.Context
 }
+
+// requestTimeout is how long the database may take for a request: longer than any
+// good one needs, shorter than callers wait, and than the 10 s that a statement
+// has, so that one that waits for a lock ends like one that waits for a server
+// that hangs, with 503. Uploads have limits of their own.
+const requestTimeout = 8 * time.Second
 
 // A Handler answers a request, or gives the error to be answered.
 type Handler func(*gin.Context) error
@@ -156,6 +165,9 @@ const callerName = "caller"
 
 func (r *Router) handle(scope string, h Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+		defer cancel()
+		c.Request = c.Request.WithContext(ctx)
 		if err := r.serve(c, scope, h); err != nil {
 			problem.Write(c.Writer, c.Request, r.explain(err))
 		}
@@ -179,6 +191,15 @@ func (r *Router) serve(c *gin.Context, scope string, h Handler) error {
 		return err
 	}
 	return h(c)
+}
+
+// handleUpload is handle without the limit of a request's time.
+func (r *Router) handleUpload(scope string, h Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := r.serve(c, scope, h); err != nil {
+			problem.Write(c.Writer, c.Request, r.explain(err))
+		}
+	}
 }
 
 // explain turns an error into the problem that the caller sees.

@@ -23,6 +23,7 @@ import (
 	"github.com/datameesh/datameesh/services/internal/ratelimit"
 	"github.com/datameesh/datameesh/services/internal/requestlog"
 	"github.com/datameesh/datameesh/services/internal/rest"
+	"github.com/datameesh/datameesh/services/internal/schema"
 	"github.com/datameesh/datameesh/services/internal/tracing"
 )
 
@@ -48,11 +49,11 @@ type Config struct {
 // whether it can work.
 type Routes func(context.Context, *database.DB, rest.Service) (*rest.Router, func(context.Context) error, error)
 
-// Main runs the service called name until SIGINT or SIGTERM and gives its exit
-// code: 0 after a graceful stop, 1 after a failure, 2 for a wrong environment.
-// What only this service is told by its environment goes to more, pointers to
+// Main runs the service called name, built for the schema, until SIGINT or
+// SIGTERM and gives its exit code: 0 after a graceful stop, 1 after a failure, 2
+// for a wrong environment. What only this service is told by its environment goes to more, pointers to
 // structs like Config.
-func Main(name string, routes Routes, more ...any) int {
+func Main(name string, built schema.Schema, routes Routes, more ...any) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := env.ParseAs[Config]()
@@ -66,7 +67,7 @@ func Main(name string, routes Routes, more ...any) int {
 	if config.ServiceName == "" {
 		config.ServiceName = name
 	}
-	if err := run(ctx, config, routes); err != nil {
+	if err := run(ctx, config, built, routes); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 1
 	}
@@ -78,7 +79,18 @@ func Main(name string, routes Routes, more ...any) int {
 // of the processor. GOGC of the environment goes first.
 const garbage = 150
 
-func run(ctx context.Context, config Config, routes Routes) error {
+// uploadGrace is how long uploads may go on when everything else stops: small
+// ones end well, large ones are cut off while there is time to say so.
+const uploadGrace = 5 * time.Second
+
+// uploads gives a context that ends when uploads have to.
+func uploads(ctx context.Context, drain time.Duration) context.Context {
+	until, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(drain+uploadGrace, end) })
+	return until
+}
+
+func run(ctx context.Context, config Config, built schema.Schema, routes Routes) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
@@ -113,9 +125,10 @@ func run(ctx context.Context, config Config, routes Routes) error {
 	}
 
 	router, ready, err := routes(ctx, db, rest.Service{
-		Keys:  oidctoken.New(ctx, keys, config.OIDC),
-		Log:   log,
-		Limit: ratelimit.New(config.RateLimit),
+		Keys:     oidctoken.New(ctx, keys, config.OIDC),
+		Log:      log,
+		Limit:    ratelimit.New(config.RateLimit),
+		Stopping: uploads(ctx, config.Drain),
 	})
 	if err != nil {
 		return err
@@ -124,7 +137,10 @@ func run(ctx context.Context, config Config, routes Routes) error {
 		Addr:      config.ListenAddr,
 		AdminAddr: config.AdminAddr,
 		Handler:   router.Handler(),
-		Checks:    []httpserver.Check{{Name: "postgres", Of: ready}},
-		Drain:     config.Drain,
+		Checks: []httpserver.Check{
+			{Name: "postgres", Of: ready},
+			{Name: "schema", Of: func(ctx context.Context) error { return built.Check(ctx, db) }},
+		},
+		Drain: config.Drain,
 	}.Run(ctx)
 }

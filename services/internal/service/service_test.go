@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/datameesh/datameesh/services/internal/schema"
 )
 
 func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
@@ -20,7 +22,7 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 			t.Errorf("%s is not named in %v", name, err)
 		}
 	}
-	if code := Main("sales-api", nil); code != 2 {
+	if code := Main("sales-api", schema.Schema{}, nil); code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 	for name, value := range map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DATABASE_URL": "postgres://", "API_KEYS_FILE": "none", "RATE_LIMIT": "1", "DRAIN": "1s"} {
@@ -30,7 +32,7 @@ func TestEveryBadVariableIsNamedAtOnce(t *testing.T) {
 		Days int `env:"RETENTION_DAYS"`
 	}
 	t.Setenv("RETENTION_DAYS", "few")
-	if code := Main("sales-api", nil, &own); code != 2 {
+	if code := Main("sales-api", schema.Schema{}, nil, &own); code != 2 {
 		t.Errorf("a bad variable of the service alone: exit code %d", code)
 	}
 }

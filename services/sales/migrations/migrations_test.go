@@ -38,6 +38,8 @@ func TestRights(t *testing.T) {
 		`SELECT * FROM idempotency_keys`:                      {app},
 		`INSERT INTO idempotency_keys (caller, key, request_hash, result) VALUES ('a', 'b', '', '{}')`: {app},
 		`DELETE FROM idempotency_keys`:                                   {app},
+		`SELECT * FROM schema_migrations`:                                {app},
+		`UPDATE schema_migrations SET dirty = true`:                      nil,
 		`SELECT * FROM mesh_meta`:                                        {app, trino, grafana, notebook},
 		`UPDATE mesh_meta SET touched = true`:                            {app},
 		`UPDATE mesh_meta SET as_of = '2020-01-01'`:                      nil,

@@ -1,0 +1,5 @@
+BEGIN;
+
+REVOKE SELECT ON schema_migrations FROM apimetrics_app;
+
+COMMIT;

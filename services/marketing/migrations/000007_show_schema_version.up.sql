@@ -1,0 +1,6 @@
+BEGIN;
+
+-- The service is not ready with another version than it was built for.
+GRANT SELECT ON schema_migrations TO marketing_app;
+
+COMMIT;
