@@ -2,7 +2,7 @@
 
 GO       ?= go
 MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform
-PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh
+PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector
 
 # Tools are built once per machine from their exact version; Go's checksum
 # database verifies what is downloaded.

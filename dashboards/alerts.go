@@ -62,6 +62,20 @@ var alerts = []alert{
 			  FROM shares
 			  JOIN latency_buckets AS l USING (bucket)
 			 WHERE upto >= 0.95`},
+	{UID: "dbt-failed", Title: "A test of the marts failed", Severity: "warning", For: "1m", Page: "mesh-health", Panel: "Tests failed",
+		About:  "Models or tests of the last build did not pass; the marts are those of the build before.",
+		Source: marts, Range: 3600, Above: digits(0), SQL: `
+			SELECT (count(*) FILTER (WHERE status IN ('fail', 'error', 'runtime error')))::float8 AS failed
+			  FROM ops.dbt_results
+			 WHERE ended_at = (SELECT max(ended_at) FROM ops.dbt_results)`},
+	{UID: "database-full", Title: "A database is nearly full", Severity: "critical", For: "10m", Page: "mesh-health", Panel: "Fullest database",
+		About:  "The databases of a server take more than 80 % of its volume.",
+		Source: marts, Range: 3600, Above: digits(0.80), SQL: `
+			SELECT coalesce(max(share), 0)::float8 AS fullest
+			  FROM (SELECT sum(bytes)::float8 / max(limit_bytes) AS share
+			          FROM ops.databases
+			         WHERE at = (SELECT max(at) FROM ops.databases)
+			         GROUP BY server) AS s`},
 }
 
 func (a alert) build() (alerting.Rule, error) {

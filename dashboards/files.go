@@ -188,20 +188,31 @@ type pair struct {
 func align(before, after []any) []pair {
 	var list []pair
 	place := map[string]int{}
-	for i, one := range before {
-		n := name(one, i)
+	for i, n := range names(before) {
 		place[n] = len(list)
-		list = append(list, pair{name: n, before: one})
+		list = append(list, pair{name: n, before: before[i]})
 	}
-	for i, one := range after {
-		n := name(one, i)
+	for i, n := range names(after) {
 		if at, both := place[n]; both {
-			list[at].after = one
+			list[at].after = after[i]
 			continue
 		}
-		list = append(list, pair{name: n, after: one})
+		list = append(list, pair{name: n, after: after[i]})
 	}
 	return list
+}
+
+// names gives each element a name of its own.
+func names(list []any) []string {
+	all, seen := make([]string, len(list)), map[string]int{}
+	for i, one := range list {
+		all[i] = name(one, i)
+		seen[all[i]]++
+		if n := seen[all[i]]; n > 1 {
+			all[i] += fmt.Sprintf(" (%d)", n)
+		}
+	}
+	return all
 }
 
 // name is how people call an element of a list: by its title or name, else by

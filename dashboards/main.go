@@ -14,7 +14,7 @@ import (
 )
 
 // dashboards, in the order of the list.
-var dashboards = []page{salesPerformance, marketingROI, customerJourney, executiveKPIs, salesAPI}
+var dashboards = []page{salesPerformance, marketingROI, customerJourney, executiveKPIs, salesAPI, meshHealth}
 
 // dataSourceType is the id of the PostgreSQL plugin from Grafana 10.2.3 on;
 // older servers know it as "postgres".

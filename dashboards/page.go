@@ -12,7 +12,7 @@ type page struct {
 	Rows       []row
 }
 
-// A folder of dashboards in Grafana: one per domain.
+// A folder of dashboards in Grafana: one per domain, and the platform's.
 type folder struct{ UID, Title string }
 
 var (
@@ -20,6 +20,7 @@ var (
 	marketingFolder  = folder{"marketing", "Marketing"}
 	journeyFolder    = folder{"customer-journey", "Customer Journey"}
 	apimetricsFolder = folder{"api-metrics", "API Metrics"}
+	platformFolder   = folder{"platform", "Platform"}
 )
 
 // A row is panels below one title.

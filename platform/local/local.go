@@ -38,6 +38,7 @@ var Programs = []string{
 	"sales-api", "sales-migrate", "sales-seed", "sales-simulate",
 	"marketing-ingest", "marketing-migrate", "marketing-seed", "marketing-simulate",
 	"api-metrics-logger", "apimetrics-migrate", "apimetrics-seed",
+	meshCollector,
 }
 
 // A Domain is a database with what is made in it and the service on it.
@@ -112,6 +113,9 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 		if err := add(mm.worker(n + 1)); err != nil {
 			return nil, err
 		}
+	}
+	if err := add(mm.collector()); err != nil {
+		return nil, err
 	}
 	if m.Lake() {
 		specs = append(specs, mm.dbtDocs())
@@ -379,6 +383,7 @@ func Ports(m state.Mesh) map[int]string {
 	ports := map[int]string{
 		m.Port(topology.PortTrino):         "trino",
 		m.Port(topology.PortTrinoInternal): "trino",
+		m.Port(topology.PortCollector):     meshCollector,
 	}
 	for _, s := range topology.Servers {
 		ports[m.Port(s.Port)] = s.Name

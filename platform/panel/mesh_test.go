@@ -58,7 +58,7 @@ func (v View) with(name string, values ...string) View {
 
 // Every panel draws with all values, with each single one somewhere, with
 // several; a filter that leaves something out changes what is shown.
-func TestEveryPanel(t *testing.T) {
+func TestMeshDrawsEveryPanel(t *testing.T) {
 	dashboards, err := Load(os.DirFS(generated))
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func uses(q Query, variable string) bool {
 }
 
 // Every alert gives one number, and is quiet on data that is in order.
-func TestEveryAlert(t *testing.T) {
+func TestMeshKeepsEveryAlertQuiet(t *testing.T) {
 	folder := os.DirFS(generated)
 	alerts, err := LoadAlerts(folder)
 	if err != nil {

@@ -20,6 +20,8 @@ const (
 
 	PortDBTDocs = 30082
 
+	PortCollector = 30886 // health of mesh-collector
+
 	PortTrino         = 30808 // https, for people and programs
 	PortTrinoInternal = 30880 // http, between Trino's own nodes
 	PortTrinoWorker   = 30881 // of the first worker; each has the next
@@ -67,23 +69,24 @@ const MaxTrinoWorkers = 4
 type Server struct {
 	Name      string // component name: "sales-db"
 	Port      int
+	Volume    int64 // bytes that its data may grow to: its claim on Kubernetes
 	Databases []Database
 }
 
 // Servers are the PostgreSQL servers of the mesh. A domain's server is never
 // shared with another domain, so that stopping one is a drill anyone can run.
 var Servers = []Server{
-	{Name: "sales-db", Port: PortSalesDB, Databases: []Database{
+	{Name: "sales-db", Volume: 5 << 30, Port: PortSalesDB, Databases: []Database{
 		{Name: "sales_data", Owner: "sales_owner", App: "sales_app", Catalog: "sales"},
 	}},
-	{Name: "sales-api-db", Port: PortSalesAPIDB, Databases: []Database{
+	{Name: "sales-api-db", Volume: 2 << 30, Port: PortSalesAPIDB, Databases: []Database{
 		{Name: "sales_api", Owner: "apimetrics_owner", App: "apimetrics_app", Catalog: "sales_api"},
 	}},
-	{Name: "marketing-db", Port: PortMarketingDB, Databases: []Database{
+	{Name: "marketing-db", Volume: 5 << 30, Port: PortMarketingDB, Databases: []Database{
 		{Name: "marketing_data", Owner: "marketing_owner", App: "marketing_app", Catalog: "marketing"},
 		{Name: "marketing_api", Owner: "apimetrics_owner", App: "apimetrics_app", Catalog: "marketing_api"},
 	}},
-	{Name: "platform-db", Port: PortPlatformDB, Databases: []Database{
+	{Name: "platform-db", Volume: 8 << 30, Port: PortPlatformDB, Databases: []Database{
 		// What dbt makes of the domains' data. Trino writes it as App.
 		{Name: "sales_analytics", Owner: "analytics_owner", App: RoleAnalytics, Schemas: []Schema{
 			{Name: "staging"}, // holds personal columns: nobody reads it
