@@ -26,6 +26,7 @@ func (m *mesh) collector() (supervise.Spec, error) {
 	s.Group = Trino
 	s.DependsOn = []string{bootstrapTask(topology.Server{Name: platformDB})}
 	address := loopback(m.Port(topology.PortCollector))
+	s.URL = localhost(m.Port(topology.PortCollector))
 	s.Ready = get(http.DefaultClient, "http://"+address+"/readyz")
 	s.Alive = get(http.DefaultClient, "http://"+address+"/livez")
 
