@@ -60,7 +60,7 @@ func TestRights(t *testing.T) {
 		`SELECT * FROM schema_migrations`:           {app},
 		`UPDATE schema_migrations SET dirty = true`: nil,
 		`SELECT * FROM mesh_meta`:                   {app, trino, grafana, notebook},
-		`UPDATE mesh_meta SET touched = true`:       {app},
+		`UPDATE mesh_meta SET touched = true`:       nil,
 		`UPDATE mesh_meta SET as_of = '2020-01-01'`: nil,
 		`DELETE FROM mesh_meta`:                     nil,
 		`CREATE TABLE mine (id int)`:                nil,

@@ -53,9 +53,7 @@ func insertLogs(ctx context.Context, tx pgx.Tx, entries []apimetrics.Entry) erro
 	if err != nil {
 		return err
 	}
-	batch := addMetrics(apimetrics.Rollup(entries))
-	batch.Queue(touch)
-	return tx.SendBatch(ctx, batch).Close()
+	return tx.SendBatch(ctx, addMetrics(apimetrics.Rollup(entries))).Close()
 }
 
 // isRouted recognises a row that was on its way into the default partition while

@@ -22,9 +22,5 @@ func (s *Store) Ready(ctx context.Context) error {
 	return wrap(err, "ready")
 }
 
-// touch ends every transaction that writes for a caller: the data is no longer
-// as seeded.
-const touch = `UPDATE mesh_meta SET touched = true WHERE NOT touched`
-
 // wrap adds context to errors and makes them the domain's.
 var wrap = database.Errors{Unavailable: apimetrics.ErrUnavailable}.Wrap

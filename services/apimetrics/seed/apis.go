@@ -31,7 +31,8 @@ var (
 	writing       = []float64{0, 1}
 )
 
-// apis are the APIs by name, with the routes that their servers have.
+// apis are the APIs by name, with those routes of their descriptions that most
+// requests go to.
 var apis = map[string]api{
 	"sales-api": {peak: 14, weekend: 0.35, routes: []route{
 		{"GET", "/v1/customers", 20, 200, 6, 0.5, 11_000, 400, 0.010, salesKeys, reading},
