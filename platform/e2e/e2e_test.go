@@ -31,6 +31,7 @@ func TestMesh(t *testing.T) {
 		{"revenue follows a paid order", m.testRevenue},
 		{"marketing takes in a batch", m.testBatch},
 		{"demo after writes", m.testDemoAfterWrites},
+		{"simulate keeps the data alive", m.testSimulate},
 		{"wrong usage of a running mesh", m.testWrongUsage},
 		{"marketing's database is killed", m.testKilledDatabase},
 		{"a service and Trino are killed", m.testKilledServers},
