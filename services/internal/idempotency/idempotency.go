@@ -73,12 +73,12 @@ func Do[T any](ctx context.Context, db DB, work func(Querier) (T, error)) (resul
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, request.lock()).Scan(&first); err != nil {
 			return fmt.Errorf("lock the idempotency key: %w", err)
 		}
-		if !first {
-			return ErrRunning
-		}
 		found, err := stored(ctx, tx, request, &result)
 		if err != nil || found {
-			return err
+			return err // also when others are asking for the same at this moment
+		}
+		if !first {
+			return ErrRunning
 		}
 		if result, err = work(tx); err != nil {
 			return err
