@@ -17,13 +17,14 @@ import (
 // Decode reads the one JSON value of the request's body into dst.
 //
 // maxBytes limits the size of the body. It answers 415 for another media type
-// than application/json, 413 for a body over the limit, 400 for text that is
+// than application/json, another charset than UTF-8 and compressed bodies, 413 for a body over the limit, 400 for text that is
 // not exactly one JSON value, is no UTF-8 or names a field twice, and 422 for an
 // unknown field, a value of the wrong type or null.
 func Decode(w http.ResponseWriter, r *http.Request, maxBytes int64, dst any) error {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: application/json.")
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, encoding := params["charset"], r.Header.Get("Content-Encoding")
+	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") || encoding != "" && encoding != "identity" {
+		return problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: application/json, in UTF-8 and without Content-Encoding.")
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
 	if err != nil {

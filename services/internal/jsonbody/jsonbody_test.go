@@ -38,6 +38,7 @@ func TestDecodeRefuses(t *testing.T) {
 		says                    string
 	}{
 		{"form", "application/x-www-form-urlencoded", `{}`, 415, "application/json"},
+		{"UTF-16", "application/json; charset=utf-16", `{}`, 415, "UTF-8"},
 		{"no type", "", `{}`, 415, "application/json"},
 		{"empty", "application/json", ``, 400, "empty"},
 		{"cut off", "application/json", `{"name":`, 400, "middle"},
@@ -65,6 +66,18 @@ func TestDecodeRefuses(t *testing.T) {
 		if !strings.Contains(text, c.says) {
 			t.Errorf("%s: %q does not say %q", c.name, text, c.says)
 		}
+	}
+}
+
+// A compressed body is not unpacked: a bomb stays as small as it was sent.
+func TestDecodeUnpacksNothing(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("\x1f\x8b"))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Content-Encoding", "gzip")
+	var got thing
+	var p *problem.Problem
+	if err := Decode(httptest.NewRecorder(), r, 64, &got); !errors.As(err, &p) || p.Status != 415 {
+		t.Errorf("got %v", err)
 	}
 }
 

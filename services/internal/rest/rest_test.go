@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/datameesh/datameesh/services/internal/conformance"
+	"github.com/datameesh/datameesh/services/internal/ratelimit"
 )
 
 var (
@@ -143,6 +144,33 @@ func TestAPathIsNotTakenForAnID(t *testing.T) {
 		if w.Code != c.status || w.Header().Get("Allow") != c.allow {
 			t.Errorf("%s %s: %d, Allow %q; want %d, %q", c.method, c.path, w.Code, w.Header().Get("Allow"), c.status, c.allow)
 		}
+	}
+}
+
+// Who has no key shares a bucket with his address, whatever he says of himself.
+func TestTheLimitIsPerAddress(t *testing.T) {
+	r, err := NewRouter(Service{Keys: conformance.Keys(t, map[string][]string{"key": {"read"}}), Limit: ratelimit.New(5), OpenAPI: []byte("openapi: 3.1.0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.GET("/things", "read", func(c *gin.Context) error { return OK(c, thing{}, nil) })
+	limited := 0
+	for i := range 50 {
+		request := httptest.NewRequest(http.MethodGet, "/things", nil)
+		for _, header := range []string{"X-Forwarded-For", "X-Real-IP", "Forwarded"} {
+			request.Header.Set(header, fmt.Sprintf("10.0.0.%d", i))
+		}
+		w := httptest.NewRecorder()
+		r.Handler().ServeHTTP(w, request)
+		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") != "" {
+			limited++
+		}
+	}
+	if limited < 30 { // fewer only if the 50 took seconds
+		t.Errorf("%d of 50 requests were limited", limited)
+	}
+	if w := get(r.Handler()); w.Code != http.StatusOK {
+		t.Errorf("who has a key: %d", w.Code)
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +55,30 @@ func TestAddressesHoldNoWhiteSpace(t *testing.T) {
 	c := newCaller(t)
 	for _, email := range []string{`a\u0085b@example.com`, `a@example\u00a0.com`, `\u3000@example.com`, `a@\ufeff`, `a b@example.com`, ` @ `, `a@b@c`} {
 		c.want(422, "POST", "/v1/customers", `{"customer_name":"A","email":"`+email+`","region":"EMEA","segment":"Consumer"}`)
+	}
+}
+
+// What the service decides nobody else does.
+func TestNobodySetsWhatIsNotTheirs(t *testing.T) {
+	c := newCaller(t)
+	path := c.want(201, "POST", "/v1/customers", alice).Header.Get("Location")
+	for _, field := range []string{`"customer_id":7`, `"revenue":1`, `"created_at":"2020-01-01T00:00:00Z"`, `"updated_at":"2020-01-01T00:00:00Z"`, `"role":"admin"`} {
+		c.want(422, "PATCH", path, `{"region":"APAC",`+field+`}`)
+		c.want(422, "POST", "/v1/customers", strings.Replace(strings.Replace(alice, "Alice@", "b@", 1), "{", "{"+field+",", 1))
+	}
+	if got := c.want(200, "GET", path, "").Body; got["region"] != "EMEA" || got["revenue"] != 0.0 {
+		t.Errorf("stored %v", got)
+	}
+}
+
+// A search is for text, not for a pattern.
+func TestSearchIsLiteral(t *testing.T) {
+	c := newCaller(t)
+	c.want(201, "POST", "/v1/customers", alice)
+	for _, text := range []string{"%25", "_", "%5C", "%25example.com", "alice_example.com", strings.Repeat("%25a", 2500), "'%20OR%20true--"} {
+		if got := len(items(c.want(200, "GET", "/v1/customers?email="+text, ""))); got != 0 {
+			t.Errorf("%.20s: %d customers", text, got)
+		}
 	}
 }
 
