@@ -64,6 +64,11 @@ func runCompact(cmd *cobra.Command, out query.Writer, tables []string, o lake.Op
 	if err != nil {
 		return err
 	}
+	for _, table := range tables {
+		if err := lake.CheckName(table); err != nil {
+			return usageError(cmd, err)
+		}
+	}
 	if len(tables) == 0 {
 		if tables, err = lake.Tables(ctx, client); err != nil {
 			return m.queryError(err)
@@ -79,25 +84,22 @@ func runCompact(cmd *cobra.Command, out query.Writer, tables []string, o lake.Op
 	if err := out.Header(columns); err != nil {
 		return err
 	}
+	// One table that is broken keeps the others from nothing.
+	var failed error
 	for _, table := range tables {
 		say(cmd.ErrOrStderr(), "%s …", table)
-		var b, a lake.Figures
-		if b, a, err = lake.Compact(ctx, client, store, table, o); err != nil {
-			break
+		b, a, err := lake.Compact(ctx, client, store, table, o)
+		if err != nil {
+			err = m.queryError(err)
+			failed = errors.Join(failed, err)
+			if _, away := errors.AsType[*exitError](err); away || ctx.Err() != nil {
+				break
+			}
+			continue
 		}
-		if err = out.Row([]any{table, b.Files, a.Files, b.Bytes, a.Bytes, b.Snapshots, a.Snapshots, b.Objects, a.Objects, b.Stored, a.Stored}); err != nil {
-			break
+		if err := out.Row([]any{table, b.Files, a.Files, b.Bytes, a.Bytes, b.Snapshots, a.Snapshots, b.Objects, a.Objects, b.Stored, a.Stored}); err != nil {
+			return err
 		}
 	}
-	// What is done is done, also when the rest failed.
-	if closeErr := out.Close(); closeErr != nil {
-		return errors.Join(err, closeErr)
-	}
-	switch {
-	case errors.Is(err, lake.ErrName):
-		return usageError(cmd, err)
-	case err != nil:
-		return m.queryError(err)
-	}
-	return nil
+	return errors.Join(failed, out.Close())
 }

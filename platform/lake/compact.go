@@ -3,7 +3,6 @@ package lake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,11 +46,13 @@ type Options struct {
 	Orphans time.Duration
 }
 
-// Tables are the Iceberg tables of the catalog lake, "lake.schema.table", by name.
+// Tables are the Iceberg tables of the catalog lake, "lake.schema.table", by name;
+// materialized views and Trino's own tables, which it lists among them, are not.
 func Tables(ctx context.Context, trino Engine) ([]string, error) {
 	rows, err := trino.Texts(ctx, `SELECT 'lake.' || table_schema || '.' || table_name
   FROM lake.information_schema.tables
- WHERE table_type = 'BASE TABLE' AND table_schema <> 'information_schema'
+ WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('information_schema', 'system')
+   AND (table_schema, table_name) NOT IN (SELECT schema_name, name FROM system.metadata.materialized_views WHERE catalog_name = 'lake')
  ORDER BY 1`)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables of the lake: %w", err)
@@ -72,20 +73,19 @@ func Compact(ctx context.Context, trino Engine, store Store, table string, o Opt
 			err = fmt.Errorf("compact %s: %w", table, err)
 		}
 	}()
-	name, err := quoted(table)
-	if err != nil {
+	if err := CheckName(table); err != nil {
 		return before, after, err
 	}
 	if before, err = figures(ctx, trino, store, table); err != nil {
 		return before, after, err
 	}
 	for _, step := range []string{
+		// Not optimize_manifests: it would write a manifest for every partition.
 		"optimize",
-		"optimize_manifests",
 		fmt.Sprintf("expire_snapshots(retention_threshold => '%s')", seconds(o.Snapshots)),
 		fmt.Sprintf("remove_orphan_files(retention_threshold => '%s')", seconds(o.Orphans)),
 	} {
-		if _, err := trino.Texts(ctx, "ALTER TABLE "+name+" EXECUTE "+step); err != nil {
+		if _, err := trino.Texts(ctx, "ALTER TABLE "+quoted(table, "")+" EXECUTE "+step); err != nil {
 			return before, after, err
 		}
 	}
@@ -96,40 +96,31 @@ func Compact(ctx context.Context, trino Engine, store Store, table string, o Opt
 // seconds is a duration as Trino reads it.
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }
 
-// ErrName tells that a text names no table of the lake.
-var ErrName = errors.New("is no table of the lake like lake.sales.orders")
-
-// quoted makes a name safe inside a statement.
-func quoted(table string, suffix ...string) (string, error) {
+// CheckName tells whether a text can name a table of the lake.
+func CheckName(table string) error {
 	parts := strings.Split(table, ".")
 	if len(parts) != 3 || parts[0] != "lake" || parts[1] == "" || parts[2] == "" {
-		return "", fmt.Errorf("%q %w", table, ErrName)
+		return fmt.Errorf("%q is no table of the lake like lake.sales.orders", table)
 	}
-	parts[2] += strings.Join(suffix, "")
+	return nil
+}
+
+// quoted makes a name, or that of a table's metadata, safe inside a statement.
+func quoted(table, suffix string) string {
+	parts := strings.Split(table+suffix, ".")
 	for i := range parts {
 		parts[i] = `"` + strings.ReplaceAll(parts[i], `"`, `""`) + `"`
 	}
-	return strings.Join(parts, "."), nil
+	return strings.Join(parts, ".")
 }
 
 // figures measures a table.
 func figures(ctx context.Context, trino Engine, store Store, table string) (f Figures, err error) {
-	files, err := quoted(table, "$files")
-	if err != nil {
-		return f, err
-	}
-	snapshots, err := quoted(table, "$snapshots")
-	if err != nil {
-		return f, err
-	}
-	metadata, err := quoted(table, "$metadata_log_entries")
-	if err != nil {
-		return f, err
-	}
 	rows, err := trino.Texts(ctx, fmt.Sprintf(`SELECT f.files, f.bytes, s.snapshots, m.file
   FROM (SELECT count(*) AS files, coalesce(sum(file_size_in_bytes), 0) AS bytes FROM %s) f,
        (SELECT count(*) AS snapshots FROM %s) s,
-       (SELECT max_by(file, timestamp) AS file FROM %s) m`, files, snapshots, metadata))
+       (SELECT max_by(file, timestamp) AS file FROM %s) m`,
+		quoted(table, "$files"), quoted(table, "$snapshots"), quoted(table, "$metadata_log_entries")))
 	if err != nil {
 		return f, err
 	}

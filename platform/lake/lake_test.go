@@ -45,6 +45,7 @@ func TestLake(t *testing.T) {
 	t.Run("export is interrupted", m.exportInterrupted)
 	t.Run("compact", m.compacted)
 	t.Run("stats", m.analyzed)
+	t.Run("memory", m.memory)
 }
 
 // patience is how long anything may take on a slow and busy machine.
@@ -277,6 +278,26 @@ func (m *mesh) workers(t *testing.T) {
 		t.Errorf("of %d queries while a worker left: %v", asked, failed)
 	}
 	m.want(t, "select count(*) from system.runtime.nodes where state = 'active'", "1")
+}
+
+// memory: after all of this the whole mesh keeps what the README promises.
+func (m *mesh) memory(t *testing.T) {
+	out, _ := m.run(t, "status", "-o", "json")
+	var components []struct {
+		Name     string `json:"name"`
+		RSSBytes int64  `json:"rssBytes"`
+	}
+	if err := json.Unmarshal([]byte(out), &components); err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	for _, c := range components {
+		total += c.RSSBytes
+	}
+	const least, most = 1_000_000_000, 8_000_000_000
+	if t.Logf("%d MB resident", total/1e6); total < least || total > most {
+		t.Errorf("%d bytes resident, want %d to %d: %s", total, least, most, out)
+	}
 }
 
 // pid is the process of a component.
