@@ -60,6 +60,8 @@ func plan(m maker) seeding.Plan {
 		Before: []string{
 			fmt.Sprintf(`SELECT make_api_logs_partition(date '%s' - n) FROM generate_series(1, %d) AS n`, m.AsOf.Format(time.DateOnly), days),
 		},
+		// The service is one of apis.
+		Others: `SELECT service FROM api_logs WHERE service <> '` + m.service + `' LIMIT 1`,
 		Last: []string{
 			`SELECT setval(pg_get_serial_sequence('api_logs', 'log_id'), max(log_id)) FROM api_logs`,
 			`ANALYZE api_logs, metrics`,

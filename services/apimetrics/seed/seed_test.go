@@ -229,6 +229,10 @@ func TestInterruptedSeedingGoesOn(t *testing.T) {
 	if code, out := run(t.Context(), t, "--rows", "api_logs=77"); code != 1 || !strings.Contains(out, "other settings") {
 		t.Errorf("other settings: exit code %d: %s", code, out)
 	}
+	var other bytes.Buffer
+	if code := seeding.Main(t.Context(), domain(t, "marketing-ingest"), append([]string{"--scale", "small", "--as-of", "2026-11-23"}, rows...), &other, &other); code != 1 || !strings.Contains(other.String(), "of sales-api") {
+		t.Errorf("another service: exit code %d: %s", code, other.String())
+	}
 	if code, out := run(t.Context(), t, append(rows, "--if-empty")...); code != 0 || !strings.Contains(out, "5 of 14 transactions are done") {
 		t.Errorf("exit code %d: %s", code, out)
 	}

@@ -111,6 +111,16 @@ func start(ctx context.Context, conn *pgx.Conn, plan Plan, opts options, stderr 
 	case opts.force, !exists && filled == "":
 		return 0, nil
 	case exists && found.state == "seeding" && found.same(opts.Params):
+		if plan.Others != "" {
+			var others string
+			err := conn.QueryRow(ctx, plan.Others).Scan(&others)
+			if err == nil {
+				return 0, fmt.Errorf("another seeding, of %s, was interrupted; repeat it, or replace it with --force", others)
+			}
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return 0, fmt.Errorf("look for rows of another seeding: %w", err)
+			}
+		}
 		fmt.Fprintf(stderr, "going on with an interrupted seeding: %d of %d transactions are done\n", found.nextTx, plan.Transactions)
 		return found.nextTx, nil
 	case exists && found.state == "seeding":

@@ -57,6 +57,9 @@ type Plan struct {
 	Before, After []string
 	// Last are statements at the end of the last transaction.
 	Last []string
+	// Others is a query for what another seeding left, in words, that the Params do
+	// not tell from this one; no row when there is nothing. Empty: nothing to ask.
+	Others string
 }
 
 // A Domain is what a seeder seeds.
