@@ -38,9 +38,12 @@ down: ## stop the mesh; its data stays (bin/meesh down --volumes removes it)
 seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
-.PHONY: dashboards verify
+.PHONY: dashboards dashboards/report verify
 dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
+
+dashboards/report: ## run every panel on the running mesh, write docs/dashboards.md
+	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh ./platform/panel -run TestMeshDrawsEveryPanel
 
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json

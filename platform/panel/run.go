@@ -142,6 +142,27 @@ func (p Panel) Draws(t Table) error {
 	return fmt.Errorf("panels of type %s are not known", p.Type)
 }
 
+// Check runs every query of the dashboard and says, by the panel's name, what
+// fails or cannot be drawn.
+func (s Sources) Check(ctx context.Context, d Dashboard, v View) []error {
+	var problems []error
+	for _, p := range d.Panels {
+		if len(p.Queries) == 0 {
+			problems = append(problems, fmt.Errorf("panel %q of %s has no query", p.Title, d.Title))
+		}
+		for _, q := range p.Queries {
+			t, err := s.Run(ctx, q, v)
+			if err == nil {
+				err = p.Draws(t)
+			}
+			if err != nil {
+				problems = append(problems, fmt.Errorf("panel %q of %s: %w", p.Title, d.Title, err))
+			}
+		}
+	}
+	return problems
+}
+
 // drawsSeries wants a column "time", in order, and numbers by at most one text
 // column "metric".
 func drawsSeries(t Table) error {
