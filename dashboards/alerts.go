@@ -49,15 +49,14 @@ var alerts = []alert{
 	{UID: "api-p95", Title: "Sales API is slow", Severity: "warning", For: "5m", Page: "sales-api", Panel: "Duration",
 		About:  "5 % of the requests of the last 15 minutes took longer than a second.",
 		Source: salesAPIDB, Range: 900, Above: digits(1000), SQL: `
-			WITH buckets AS (
-			  SELECT b.bucket, sum(b.n) AS n
+			WITH sums AS (
+			  SELECT ` + bucketSums + ` AS histogram
 			    FROM metrics
-			   CROSS JOIN unnest(latency_histogram) WITH ORDINALITY AS b (n, bucket)
-			   WHERE $__timeFilter(minute)
-			   GROUP BY 1),
+			   WHERE $__timeFilter(minute)),
 			shares AS (
 			  SELECT bucket, sum(n) OVER (ORDER BY bucket)::float8 / nullif(sum(n) OVER (), 0) AS upto
-			    FROM buckets)
+			    FROM sums
+			   CROSS JOIN unnest(histogram) WITH ORDINALITY AS b (n, bucket))
 			SELECT coalesce(min(coalesce(l.to_us, l.from_us)) / 1000.0, 0)::float8 AS p95
 			  FROM shares
 			  JOIN latency_buckets AS l USING (bucket)

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Rate, errors and duration of the Sales API, from its request log.
 var salesAPI = page{
 	UID: "sales-api", Title: "Sales API", Folder: apimetricsFolder, Product: "apimetrics",
@@ -57,17 +62,17 @@ var salesAPI = page{
 				 ORDER BY 1`},
 			{Title: "Duration", About: "Half, 95 % and 99 % of the requests were answered within this time: upper bounds of the histogram's buckets.", Kind: timeSeries, Unit: "ms", Width: 24, Height: 9, Source: salesAPIDB,
 				Colours: map[string]string{"p50": good, "p95": fair, "p99": bad}, SQL: `
-				WITH buckets AS (
-				  SELECT $__timeGroupAlias(minute, $__interval), b.bucket, sum(b.n) AS n
+				WITH sums AS (
+				  SELECT $__timeGroupAlias(minute, $__interval), ` + bucketSums + ` AS histogram
 				    FROM metrics
-				   CROSS JOIN unnest(latency_histogram) WITH ORDINALITY AS b (n, bucket)
 				   WHERE $__timeFilter(minute)
 				     AND route IN ($route)
 				     AND method IN ($method)
-				   GROUP BY 1, 2),
+				   GROUP BY 1),
 				shares AS (
 				  SELECT time, bucket, sum(n) OVER (PARTITION BY time ORDER BY bucket)::float8 / nullif(sum(n) OVER (PARTITION BY time), 0) AS upto
-				    FROM buckets)
+				    FROM sums
+				   CROSS JOIN unnest(histogram) WITH ORDINALITY AS b (n, bucket))
 				SELECT time,
 				       min(coalesce(l.to_us, l.from_us)) FILTER (WHERE upto >= 0.50) / 1000.0 AS p50,
 				       min(coalesce(l.to_us, l.from_us)) FILTER (WHERE upto >= 0.95) / 1000.0 AS p95,
@@ -103,3 +108,16 @@ var (
 		  FROM metrics
 		 ORDER BY 1`}
 )
+
+// buckets is the length of metrics.latency_histogram (services/apimetrics).
+const buckets = 35
+
+// bucketSums adds histograms up. A sum per bucket is ten times as fast as taking
+// every array apart, and PostgreSQL has no sum of arrays.
+var bucketSums = func() string {
+	sums := make([]string, buckets)
+	for i := range sums {
+		sums[i] = fmt.Sprintf("sum(latency_histogram[%d])", i+1)
+	}
+	return "ARRAY[" + strings.Join(sums, ", ") + "]"
+}()

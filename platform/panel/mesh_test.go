@@ -279,6 +279,21 @@ func TestMeshShowsTheFiguresOfTheDomains(t *testing.T) {
 	}
 }
 
+// The dashboards cannot import how many buckets the histograms have.
+func TestMeshHasTheBucketsOfTheDashboards(t *testing.T) {
+	var buckets int
+	if err := meshtest.Running(t).Connect("sales-api-db", "sales_api", "grafana_ro").QueryRow(t.Context(), `SELECT count(*) FROM latency_buckets`).Scan(&buckets); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(generated + "/dashboards/api-metrics/sales-api.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(text), "sum(latency_histogram["); got != buckets {
+		t.Errorf("the dashboard adds %d buckets up, the database has %d", got, buckets)
+	}
+}
+
 // figure is the first number of a panel.
 func figure(t *testing.T, s Sources, uid, title string) float64 {
 	t.Helper()
