@@ -161,7 +161,7 @@ func TestReadyWithItsSchemaOnly(t *testing.T) {
 			}
 		}
 		migrate("down")
-		notReady("older", c.domain+"-migrate up")
+		notReady("this program needs", "run: "+c.domain+"-migrate up")
 		migrate("up")
 		s.awaitReady(v)
 		s.exec(owner, `UPDATE schema_migrations SET version = version + 1`)
