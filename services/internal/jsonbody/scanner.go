@@ -1,6 +1,7 @@
 package jsonbody
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -33,8 +34,7 @@ func (s *scanner) value() {
 			name := s.string()
 			s.path[len(s.path)-1].name = name
 			for _, other := range seen {
-				// encoding/json does not tell apart what differs in case only.
-				if strings.EqualFold(plain(name), plain(other)) {
+				if same(name, other) {
 					s.twice = s.pointer()
 				}
 			}
@@ -56,7 +56,7 @@ func (s *scanner) value() {
 		s.nulls[s.pointer()] = "must not be null; leave it out instead"
 		s.at += len("null")
 	default:
-		for s.at < len(s.text) && !strings.ContainsRune(",]} \t\r\n", rune(s.text[s.at])) {
+		for s.at < len(s.text) && strings.IndexByte(",]} \t\r\n", s.text[s.at]) < 0 {
 			s.at++
 		}
 	}
@@ -110,6 +110,15 @@ func (s *scanner) pointer() string {
 		}
 	}
 	return text.String()
+}
+
+// same compares two strings of JSON. encoding/json does not tell apart what
+// differs in case only. Names with escapes are rare, and cost memory.
+func same(a, b []byte) bool {
+	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
+		return bytes.EqualFold(a, b)
+	}
+	return strings.EqualFold(plain(a), plain(b))
 }
 
 // plain takes the quotes and escapes from a string of JSON.
