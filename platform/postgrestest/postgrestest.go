@@ -71,7 +71,7 @@ func run(m *testing.M, programs []string) (code int, err error) {
 	arguments := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool {
 		return strings.HasPrefix(a, "-test.testlogfile=") || strings.HasPrefix(a, "-test.coverprofile=")
 	})
-	command := exec.Command(self, arguments...)
+	command := exec.CommandContext(context.Background(), self, arguments...)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "TMPDIR="+folder, "HOME="+folder, binariesVariable+"="+binaries, folderVariable+"="+folder)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
