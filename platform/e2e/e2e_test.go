@@ -31,11 +31,12 @@ func TestMesh(t *testing.T) {
 		{"revenue follows a paid order", m.testRevenue},
 		{"marketing takes in a batch", m.testBatch},
 		{"demo after writes", m.testDemoAfterWrites},
-		{"simulate keeps the data alive", m.testSimulate},
 		{"wrong usage of a running mesh", m.testWrongUsage},
 		{"marketing's database is killed", m.testKilledDatabase},
 		{"a service and Trino are killed", m.testKilledServers},
 		{"the supervisor is killed", m.testKilledSupervisor},
+		// It makes as many customers, orders and leads as there is time for.
+		{"simulate keeps the data alive", m.testSimulate},
 		{"down, then down --volumes", m.testDown},
 	} {
 		t.Run(step.name, step.test)
