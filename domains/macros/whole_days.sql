@@ -10,28 +10,28 @@
   where t.day is null or t.n <> s.n or t.total <> s.total
 {%- endmacro %}
 
-{# Days that have left the source leave the target. #}
-{% macro drop_days_before_source(source_relation, source_day, day) %}
+{# Days that are not in the source any more leave the target. #}
+{% macro drop_days_gone(source_relation, source_day, day) %}
   {%- if is_incremental() -%}
-    {%- set first = run_query('select cast(min(' ~ source_day ~ ') as varchar) from ' ~ source_relation).columns[0].values()[0] -%}
-    {%- if first is not none -%}
-      delete from {{ this }} where {{ day }} < date '{{ first }}'
-    {%- else -%}
-      delete from {{ this }}
-    {%- endif -%}
+    {%- set gone = run_query('select cast(' ~ day ~ ' as varchar) from (select distinct ' ~ day ~ ' from ' ~ this ~ ' except select ' ~ source_day ~ ' from ' ~ source_relation ~ ')').columns[0].values() -%}
+    {{ delete_days(this, day, gone) }}
   {%- endif -%}
 {% endmacro %}
 
-{# The strategy: what the target holds of the days that were loaded goes first.
-   The days are written out, because the connector to PostgreSQL deletes by
+{# The days are written out, because the connector to PostgreSQL deletes by
    constants only. #}
+{% macro delete_days(relation, day, days) -%}
+  {%- for batch in days | batch(100) %}
+    delete from {{ relation }}
+    where {{ day }} in ({% for d in batch %}date '{{ d }}'{{ ', ' if not loop.last }}{% endfor %});
+  {%- endfor %}
+{%- endmacro %}
+
+{# The strategy: what the target holds of the days that were loaded goes first. #}
 {% macro get_incremental_whole_days_sql(arg_dict) -%}
   {%- set day = config.require('day') -%}
   {%- set days = run_query('select distinct cast(' ~ day ~ ' as varchar) from ' ~ arg_dict.temp_relation).columns[0].values() -%}
-  {%- for batch in days | batch(100) %}
-    delete from {{ arg_dict.target_relation }}
-    where {{ day }} in ({% for d in batch %}date '{{ d }}'{{ ', ' if not loop.last }}{% endfor %});
-  {%- endfor %}
+  {{ delete_days(arg_dict.target_relation, day, days) }}
   {%- set columns = get_quoted_csv(arg_dict.dest_columns | map(attribute='name')) %}
     insert into {{ arg_dict.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arg_dict.temp_relation }}

@@ -45,11 +45,13 @@ func Prepare(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // A reader that holds a mart makes the swap wait, and whoever comes after it
-// waits for the swap: so it gives up soon and comes again.
+// waits for the swap: so it gives up soon and comes again. It gives up before a
+// second is over, which is when PostgreSQL looks for deadlocks: a reader of two
+// marts may hold one and wait for the other, and must not be the one that fails.
 const (
-	lockTimeout = "1s"
-	swapTries   = 60
-	swapPause   = 500 * time.Millisecond
+	lockTimeout = 500 * time.Millisecond // for all marts together
+	swapTries   = 120
+	swapPause   = 300 * time.Millisecond
 )
 
 // Publish swaps all marts in one transaction: those of marts_next go to marts,
@@ -75,9 +77,6 @@ func Publish(ctx context.Context, conn *pgx.Conn, wanted []string) error {
 }
 
 func swap(ctx context.Context, tx pgx.Tx, wanted []string) error {
-	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '`+lockTimeout+`'`); err != nil {
-		return err
-	}
 	next, err := tables(ctx, tx, martsNext)
 	if err != nil {
 		return err
@@ -87,12 +86,22 @@ func swap(ctx context.Context, tx pgx.Tx, wanted []string) error {
 			return fmt.Errorf("%s was not built", name)
 		}
 	}
-	if err := dropTables(ctx, tx, martsOld); err != nil {
-		return err
-	}
 	published, err := tables(ctx, tx, Marts)
 	if err != nil {
 		return err
+	}
+	perTable := lockTimeout / time.Duration(len(published)+1)
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%dms'`, max(perTable.Milliseconds(), 1))); err != nil {
+		return err
+	}
+	if err := dropTables(ctx, tx, martsOld); err != nil {
+		return err
+	}
+	// Whoever waits for one mart would wait longer while the others were moved.
+	for _, name := range published {
+		if _, err := tx.Exec(ctx, `LOCK TABLE `+pgx.Identifier{Marts, name}.Sanitize()+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+			return err
+		}
 	}
 	for _, name := range published {
 		if err := move(ctx, tx, Marts, name, martsOld); err != nil {

@@ -93,11 +93,13 @@ var writing = []string{"build", "run", "seed", "snapshot", "clone", "retry", "ru
 // A Command is what somebody wants of dbt.
 type Command struct{ Args []string }
 
-// Name is dbt's command: the first argument that is none of its options, nor the
-// value of one.
+var commands = append([]string{"clean", "compile", "debug", "deps", "docs", "init", "list", "ls", "parse", "show", "source", "test"}, writing...)
+
+// Name is dbt's command, the first argument that is one; "--log-level debug" is
+// none.
 func (c Command) Name() string {
-	for _, a := range c.Args {
-		if slices.Contains(append([]string{"clean", "compile", "debug", "deps", "docs", "init", "list", "ls", "parse", "show", "source", "test"}, writing...), a) {
+	for i, a := range c.Args {
+		if slices.Contains(commands, a) && (i == 0 || !strings.HasPrefix(c.Args[i-1], "--log-level")) {
 			return a
 		}
 	}

@@ -37,6 +37,7 @@ func TestLake(t *testing.T) {
 	t.Run("people in the object store", m.people)
 	t.Run("another store is refused", m.otherStore)
 	t.Run("workers", m.workers)
+	t.Run("dbt", m.transformation)
 	t.Run("Trino is killed while it writes", m.halfWritten)
 	t.Run("parts are killed", m.killed)
 	// These change the data.
@@ -143,7 +144,7 @@ func (m *mesh) ask(t *testing.T, statement string) (string, error) {
 
 func (m *mesh) askAs(t *testing.T, person, statement string) (string, error) {
 	t.Helper()
-	out, said, err := m.try(t.Context(), "query", "--as", person, "-o", "csv", statement)
+	out, said, err := m.try(t.Context(), "query", "--as", person, "-o", "csv", "--", statement)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, said)
 	}

@@ -5,7 +5,7 @@
   incremental_strategy='whole_days',
   on_schema_change='fail',
   day='served_on',
-  pre_hook="{{ drop_days_before_source(ref('stg_sales_api__requests'), 'served_on', 'served_on') }}"
+  pre_hook="{{ drop_days_gone(ref('stg_sales_api__requests'), 'served_on', 'served_on') }}"
 ) }}
 select
   served_on,

@@ -5,7 +5,7 @@
   incremental_strategy='whole_days',
   on_schema_change='fail',
   day='served_on',
-  pre_hook="{{ drop_days_before_source(source('sales_api', 'api_logs'), day_of('served_at'), 'served_on') }}"
+  pre_hook="{{ drop_days_gone(source('sales_api', 'api_logs'), day_of('served_at'), 'served_on') }}"
 ) }}
 select
   log_id,
