@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/grafana/grafana-foundation-sdk/go/alerting"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
@@ -110,12 +111,5 @@ func (a alert) build() (alerting.Rule, error) {
 }
 
 func (p page) hasPanel(title string) bool {
-	for _, r := range p.Rows {
-		for _, one := range r.Panels {
-			if one.Title == title {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.panels(), func(one panel) bool { return one.Title == title })
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
@@ -77,13 +78,8 @@ func (p page) check() error {
 	return nil
 }
 
-func (p page) has(variable string) bool {
-	for _, v := range p.Variables {
-		if v.Name == variable {
-			return true
-		}
-	}
-	return false
+func (p page) has(name string) bool {
+	return slices.ContainsFunc(p.Variables, func(v variable) bool { return v.Name == name })
 }
 
 // id gives the panel an id that stays when others come, go or move: alerts and
@@ -106,71 +102,73 @@ func (v variable) build() *dashboard.QueryVariableBuilder {
 		})
 }
 
+// A builder of the SDK: those of all kinds of panels have these methods, but no
+// type in common.
+type builder[B any] interface {
+	cog.Builder[dashboard.Panel]
+	Id(uint32) B
+	Title(string) B
+	Description(string) B
+	Span(uint32) B
+	Height(uint32) B
+	Datasource(common.DataSourceRef) B
+	WithTarget(cog.Builder[variants.Dataquery]) B
+	Unit(string) B
+	NoValue(string) B
+	Thresholds(cog.Builder[dashboard.ThresholdsConfig]) B
+	OverrideByName(string, []dashboard.DynamicConfigValue) B
+	DataLinks([]cog.Builder[dashboard.DashboardLink]) B
+}
+
+// fill sets what a panel has of whatever kind it is.
+func fill[B builder[B]](b B, p panel, page, format, empty string) B {
+	b.Id(id(page, p.Title, "panel")).Title(p.Title).Description(p.About).Span(p.Width).Height(p.Height).
+		Datasource(p.Source.ref()).WithTarget(newQuery(p.Source, format, text(p.SQL))).
+		Unit(p.Unit).NoValue(empty).Thresholds(thresholds(p.Limits))
+	for _, c := range p.Columns {
+		b.OverrideByName(c.Name, c.properties())
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Colours)) {
+		b.OverrideByName(name, fixedColour(p.Colours[name]))
+	}
+	if p.Drill != nil {
+		b.DataLinks([]cog.Builder[dashboard.DashboardLink]{p.Drill.link()})
+	}
+	return b
+}
+
 func (p panel) build(page string) cog.Builder[dashboard.Panel] {
-	panelID := id(page, p.Title, "panel")
+	const noFigure, noPicture = "–", "nothing in this range of time"
 	legend := common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom)
 	tooltip := common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending)
+	palette := dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdPaletteClassic)
 	switch p.Kind {
 	case figures:
-		b := stat.NewPanelBuilder().Id(panelID).Title(p.Title).Description(p.About).Span(p.Width).Height(p.Height).
-			Datasource(p.Source.ref()).WithTarget(newQuery(p.Source, "table", text(p.SQL))).
-			Unit(p.Unit).NoValue("–").Thresholds(thresholds(p.Limits)).ColorScheme(byThreshold()).
+		return fill(stat.NewPanelBuilder(), p, page, "table", noFigure).
+			ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdThresholds)).
 			GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue).
 			TextMode(common.BigValueTextModeAuto).Orientation(common.VizOrientationHorizontal).
 			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Fields("").Values(false))
-		for _, c := range p.Columns {
-			b.OverrideByName(c.Name, c.properties())
-		}
-		if p.Drill != nil {
-			b.DataLinks([]cog.Builder[dashboard.DashboardLink]{p.Drill.link()})
-		}
-		return b
 	case timeSeries, timeBars:
-		b := timeseries.NewPanelBuilder().Id(panelID).Title(p.Title).Description(p.About).Span(p.Width).Height(p.Height).
-			Datasource(p.Source.ref()).WithTarget(newQuery(p.Source, "time_series", text(p.SQL))).
-			Unit(p.Unit).NoValue("nothing in this range of time").Thresholds(thresholds(p.Limits)).
-			ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdPaletteClassic)).
-			Legend(legend).Tooltip(tooltip).AxisSoftMin(0).LineWidth(2).ShowPoints(common.VisibilityModeNever).FillOpacity(8)
+		b := fill(timeseries.NewPanelBuilder(), p, page, "time_series", noPicture).
+			ColorScheme(palette).Legend(legend).Tooltip(tooltip).
+			AxisSoftMin(0).LineWidth(2).ShowPoints(common.VisibilityModeNever).FillOpacity(8)
 		if p.Kind == timeBars {
 			b.DrawStyle(common.GraphDrawStyleBars).LineWidth(0).FillOpacity(80)
 		}
 		if p.Stacked {
 			b.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
 		}
-		for _, name := range slices.Sorted(maps.Keys(p.Colours)) {
-			b.OverrideByName(name, fixedColour(p.Colours[name]))
-		}
-		if p.Drill != nil {
-			b.DataLinks([]cog.Builder[dashboard.DashboardLink]{p.Drill.link()})
-		}
 		return b
 	case bars:
-		b := barchart.NewPanelBuilder().Id(panelID).Title(p.Title).Description(p.About).Span(p.Width).Height(p.Height).
-			Datasource(p.Source.ref()).WithTarget(newQuery(p.Source, "table", text(p.SQL))).
-			Unit(p.Unit).NoValue("nothing in this range of time").Thresholds(thresholds(p.Limits)).
-			ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdPaletteClassic)).
-			Orientation(common.VizOrientationHorizontal).Legend(legend).Tooltip(tooltip).
+		return fill(barchart.NewPanelBuilder(), p, page, "table", noPicture).
+			ColorScheme(palette).Legend(legend).Tooltip(tooltip).
+			Orientation(common.VizOrientationHorizontal).
 			ShowValue(common.VisibilityModeAuto).Stacking(common.StackingModeNone).FillOpacity(80).LineWidth(0).AxisSoftMin(0)
-		for _, name := range slices.Sorted(maps.Keys(p.Colours)) {
-			b.OverrideByName(name, fixedColour(p.Colours[name]))
-		}
-		if p.Drill != nil {
-			b.DataLinks([]cog.Builder[dashboard.DashboardLink]{p.Drill.link()})
-		}
-		return b
 	case grid:
-		b := table.NewPanelBuilder().Id(panelID).Title(p.Title).Description(p.About).Span(p.Width).Height(p.Height).
-			Datasource(p.Source.ref()).WithTarget(newQuery(p.Source, "table", text(p.SQL))).
-			Unit(p.Unit).NoValue("–").Thresholds(thresholds(p.Limits)).ShowHeader(true).
-			CellHeight(common.TableCellHeightSm).
+		return fill(table.NewPanelBuilder(), p, page, "table", noFigure).
+			ShowHeader(true).CellHeight(common.TableCellHeightSm).
 			Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{"sum"}).CountRows(false))
-		for _, c := range p.Columns {
-			b.OverrideByName(c.Name, c.properties())
-		}
-		if p.Drill != nil {
-			b.DataLinks([]cog.Builder[dashboard.DashboardLink]{p.Drill.link()})
-		}
-		return b
 	}
 	panic("dashboards: no panel draws as " + string(p.Kind))
 }
@@ -210,10 +208,6 @@ func (c column) properties() []dashboard.DynamicConfigValue {
 
 func fixedColour(name string) []dashboard.DynamicConfigValue {
 	return []dashboard.DynamicConfigValue{{Id: "color", Value: map[string]string{"mode": "fixed", "fixedColor": name}}}
-}
-
-func byThreshold() *dashboard.FieldColorBuilder {
-	return dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdThresholds)
 }
 
 // thresholds are one neutral colour without limits.

@@ -243,10 +243,7 @@ func writeList(out io.Writer) {
 	fmt.Fprintln(table, "DASHBOARD\tFOLDER\tPANELS\tQUERIES\tVARIABLES\tALERTS")
 	var panels, queries, variables, rules int
 	for _, p := range dashboards {
-		var n, a int
-		for _, r := range p.Rows {
-			n += len(r.Panels)
-		}
+		n, a := len(p.panels()), 0
 		for _, one := range alerts {
 			if one.Page == p.UID {
 				a++

@@ -12,6 +12,15 @@ type page struct {
 	Rows       []row
 }
 
+// panels of all rows.
+func (p page) panels() []panel {
+	var all []panel
+	for _, r := range p.Rows {
+		all = append(all, r.Panels...)
+	}
+	return all
+}
+
 // A folder of dashboards in Grafana: one per domain, and the platform's.
 type folder struct{ UID, Title string }
 
