@@ -151,49 +151,61 @@ func dial(ctx context.Context, c Connection) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// queueComponent always has a row: that a component does not answer is its figure.
-func queueComponent(ctx context.Context, batch *pgx.Batch, at time.Time, c Component) {
-	begin, message := time.Now(), ""
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
-	if err == nil {
-		var response *http.Response
-		if response, err = http.DefaultClient.Do(request); err == nil {
-			response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				message = response.Status
-			}
-		}
-	}
+// queueUp queues whether a component answered, since begin. Of several databases
+// of one server the first says it.
+func queueUp(batch *pgx.Batch, at time.Time, component string, begin time.Time, err error) {
+	message := ""
 	if err != nil {
 		message = err.Error()
 	}
-	batch.Queue(`INSERT INTO ops.components (at, component, up, seconds, message) VALUES ($1, $2, $3, $4, $5)`,
-		at, c.Name, message == "", time.Since(begin).Seconds(), message)
+	batch.Queue(`INSERT INTO ops.components (at, component, up, seconds, message) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		at, component, err == nil, time.Since(begin).Seconds(), message)
+}
+
+// queueComponent always has a row: that a component does not answer is its figure.
+func queueComponent(ctx context.Context, batch *pgx.Batch, at time.Time, c Component) {
+	begin := time.Now()
+	queueUp(batch, at, c.Name, begin, answers(ctx, c.URL))
+}
+
+// answers says why the URL is not answered with 200; nil when it is.
+func answers(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	return nil
 }
 
 func queueDatabase(ctx context.Context, batch *pgx.Batch, at time.Time, d Database) error {
 	begin := time.Now()
-	up := func(err error) error {
-		message := ""
-		if err != nil {
-			message = err.Error()
-		}
-		batch.Queue(`INSERT INTO ops.components (at, component, up, seconds, message) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-			at, d.Server, err == nil, time.Since(begin).Seconds(), message)
-		return err
-	}
-	conn, err := dial(ctx, d.Connection)
+	bytes, err := size(ctx, d.Connection)
+	queueUp(batch, at, d.Server, begin, err)
 	if err != nil {
-		return up(err)
-	}
-	defer conn.Close(ctx) //nolint:errcheck // only read
-	var bytes int64
-	if err := conn.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&bytes); err != nil {
-		return up(err)
+		return err
 	}
 	batch.Queue(`INSERT INTO ops.databases (at, server, database, bytes, limit_bytes) VALUES ($1, $2, $3, $4, $5)`,
 		at, d.Server, d.Database, bytes, d.Limit)
-	return up(nil)
+	return nil
+}
+
+// size is that of the database, in bytes.
+func size(ctx context.Context, c Connection) (bytes int64, err error) {
+	conn, err := dial(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // only read
+	err = conn.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&bytes)
+	return bytes, err
 }
 
 func queueTrino(ctx context.Context, batch *pgx.Batch, since, at time.Time, t Trino) error {
@@ -201,13 +213,9 @@ func queueTrino(ctx context.Context, batch *pgx.Batch, since, at time.Time, t Tr
 	if err != nil {
 		return err
 	}
-	begin, message := time.Now(), ""
+	begin := time.Now()
 	err = askTrino(ctx, batch, since, at, t, ca)
-	if err != nil {
-		message = err.Error()
-	}
-	batch.Queue(`INSERT INTO ops.components (at, component, up, seconds, message) VALUES ($1, 'trino', $2, $3, $4)`,
-		at, err == nil, time.Since(begin).Seconds(), message)
+	queueUp(batch, at, "trino", begin, err)
 	return err
 }
 

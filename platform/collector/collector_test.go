@@ -14,7 +14,6 @@ import (
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
-	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/postgrestest"
 )
 
@@ -23,10 +22,7 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 // target starts a server with the schema ops.
 func target(t *testing.T) Connection {
 	t.Helper()
-	port, err := freeport.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := postgrestest.Port(t)
 	server := embeddedpostgres.NewDatabase(postgrestest.Config(postgrestest.Binaries(), t.TempDir(), port, "secret", t.Output()))
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,6 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/postgrestest"
 )
 
@@ -100,7 +99,7 @@ func (p *process) end(s syscall.Signal) {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	s := &stand{t: t, dir: t.TempDir(), port: freePort(t), password: rand.Text(), key: rand.Text()}
+	s := &stand{t: t, dir: t.TempDir(), port: postgrestest.Port(t), password: rand.Text(), key: rand.Text()}
 	data := filepath.Join(s.dir, "data")
 	log, err := os.Create(filepath.Join(s.dir, "initdb.log"))
 	if err != nil {
@@ -154,15 +153,6 @@ func newStand(t *testing.T) *stand {
 }
 
 func (s *stand) keys() string { return filepath.Join(s.dir, "keys.json") }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	port, err := freeport.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
 
 func (s *stand) url(role, database string) string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", role, s.port, database)
@@ -248,7 +238,7 @@ type service struct {
 // service starts a program; more is added to its environment.
 func (s *stand) service(name, program, database, role string, more ...string) *service {
 	s.t.Helper()
-	port, admin := freePort(s.t), freePort(s.t)
+	port, admin := postgrestest.Port(s.t), postgrestest.Port(s.t)
 	v := &service{
 		base: fmt.Sprintf("http://127.0.0.1:%d", port), admin: fmt.Sprintf("http://127.0.0.1:%d", admin), key: s.key,
 		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 100}},

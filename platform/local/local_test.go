@@ -20,7 +20,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/postgrestest"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
@@ -44,18 +43,9 @@ func newMesh(t *testing.T) (state.Dir, state.Mesh) {
 		}
 	}
 	return d, state.Mesh{
-		PortOffset: freePort(t) - salesDB.Port, Scale: "demo", Seed: 42, AsOf: "2026-01-31",
+		PortOffset: postgrestest.Port(t) - salesDB.Port, Scale: "demo", Seed: 42, AsOf: "2026-01-31",
 		Tools: state.Tools{PostgreSQL: postgrestest.Binaries()},
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	port, err := freeport.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 func initServer(t *testing.T, d state.Dir, m state.Mesh) {
@@ -274,7 +264,7 @@ func TestAcceptsConnectionsTellsWhatIsNotPostgreSQL(t *testing.T) {
 	if err := acceptsConnections(ctx, l.Addr().(*net.TCPAddr).Port); err == nil {
 		t.Error("an HTTP server passed for PostgreSQL")
 	}
-	if err := acceptsConnections(ctx, freePort(t)); !errors.Is(err, syscall.ECONNREFUSED) {
+	if err := acceptsConnections(ctx, postgrestest.Port(t)); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

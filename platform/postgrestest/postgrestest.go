@@ -18,6 +18,7 @@ import (
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/freeport"
 )
 
 // Nobody is the account that Debian keeps for programs without rights.
@@ -108,6 +109,16 @@ func Binaries() string { return os.Getenv(binariesVariable) }
 
 // Program is the path of one that came along, below Main.
 func Program(name string) string { return filepath.Join(os.Getenv(folderVariable), name) }
+
+// Port is a free one; the test fails without any.
+func Port(t testing.TB) int {
+	t.Helper()
+	port, err := freeport.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
 
 // Config is that of a server with everything it writes in the folder: on
 // loopback, in UTC, for the superuser postgres with this password.
