@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/freeport"
 )
 
 // cached lists what the cache holds.
@@ -70,7 +71,7 @@ func (m *mesh) testDown(t *testing.T) {
 	if n := len(processes(t, string(m.home), m.guard)); n < len(servers) {
 		t.Errorf("only %d processes found of a running mesh", n)
 	}
-	if free(coreMesh(m.offset)) {
+	if freeport.Check(corePorts(m.offset)) == nil {
 		t.Error("no port is taken by a running mesh")
 	}
 	ended := func() {
@@ -78,7 +79,7 @@ func (m *mesh) testDown(t *testing.T) {
 		if left := processes(t, string(m.home), m.guard); len(left) > 0 {
 			t.Errorf("processes left:\n%s", strings.Join(left, "\n"))
 		}
-		if !free(coreMesh(m.offset)) {
+		if freeport.Check(corePorts(m.offset)) != nil {
 			t.Error("a port is still taken")
 		}
 	}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/secrets"
@@ -156,33 +157,18 @@ func (m *mesh) env() []string {
 	return append(env, state.HomeVariable+"="+string(m.home))
 }
 
-// coreMesh has the ports that the tests use.
-func coreMesh(offset int) state.Mesh {
-	return state.Mesh{PortOffset: offset, Profile: state.ProfileCore}
+// corePorts are those that the tests use.
+func corePorts(offset int) map[int]string {
+	return local.Ports(state.Mesh{PortOffset: offset, Profile: state.ProfileCore})
 }
 
-// freeOffset finds an offset with which all ports are free. It stays below the
-// ports that the kernel gives to clients, so that none of them comes between.
 func freeOffset(t *testing.T) int {
 	t.Helper()
-	for offset := -19000; offset < -1000; offset += 1000 {
-		if free(coreMesh(offset)) {
-			return offset
-		}
+	offset, err := freeport.Offset(corePorts)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port offset is free")
-	return 0
-}
-
-func free(m state.Mesh) bool {
-	for port := range local.Ports(m) {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return false
-		}
-		_ = l.Close()
-	}
-	return true
+	return offset
 }
 
 func (m *mesh) port(n int) int { return n + m.offset }

@@ -21,11 +21,40 @@ func New() (int, error) {
 	var refused error
 	for range 100 {
 		port := first + rand.IntN(last-first+1)
-		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, listener.Close()
+		if refused = listen(port); refused == nil {
+			return port, nil
 		}
-		refused = err
 	}
 	return 0, errors.Join(fmt.Errorf("no free port from %d to %d in 100 tries", first, last), refused)
+}
+
+// Offset gives an offset of a mesh with which all of its ports are free, below
+// those that the kernel gives to clients. ports are the mesh's with an offset.
+func Offset(ports func(offset int) map[int]string) (int, error) {
+	var taken error
+	for offset := -19_000; offset < -1_000; offset += 1_000 {
+		if taken = Check(ports(offset)); taken == nil {
+			return offset, nil
+		}
+	}
+	return 0, errors.Join(errors.New("no port offset is free"), taken)
+}
+
+// Check says which of the ports is taken; nil when all are free.
+func Check(ports map[int]string) error {
+	for port := range ports {
+		if err := listen(port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen says why nobody can listen on the port; nil when somebody can.
+func listen(port int) error {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }

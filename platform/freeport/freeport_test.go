@@ -34,3 +34,25 @@ func TestNew(t *testing.T) {
 		defer listener.Close() //nolint:errcheck // held, so that no port comes twice
 	}
 }
+
+func TestOffset(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // held until the end
+	port, err := freeport.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func(_ int) map[int]string { return map[int]string{port: ""} }
+	if offset, err := freeport.Offset(one); err != nil || offset != -19_000 {
+		t.Errorf("with a free port: %d, %v", offset, err)
+	}
+	both := func(_ int) map[int]string {
+		return map[int]string{port: "", taken.Addr().(*net.TCPAddr).Port: ""}
+	}
+	if offset, err := freeport.Offset(both); err == nil {
+		t.Errorf("with one that is taken: %d", offset)
+	}
+}

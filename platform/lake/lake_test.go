@@ -23,6 +23,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/state"
@@ -98,19 +99,13 @@ func start(t *testing.T) *mesh {
 
 func freeOffset(t *testing.T) int {
 	t.Helper()
-offsets:
-	for offset := -19000; offset < -1000; offset += 1000 {
-		for port := range local.Ports(state.Mesh{PortOffset: offset, Profile: state.ProfileFull, TrinoWorkers: 2}) {
-			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-			if err != nil {
-				continue offsets
-			}
-			_ = l.Close()
-		}
-		return offset
+	offset, err := freeport.Offset(func(offset int) map[int]string {
+		return local.Ports(state.Mesh{PortOffset: offset, Profile: state.ProfileFull, TrinoWorkers: 2})
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port offset is free")
-	return 0
+	return offset
 }
 
 // try runs meesh.
