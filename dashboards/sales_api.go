@@ -35,12 +35,11 @@ var salesAPI = page{
 				   AND method IN ($method)`},
 			{Title: "Mean duration", About: "Time to answer, on average.", Kind: figures, Unit: "ms", Width: 6, Height: 4, Source: salesAPIDB,
 				Limits: []limit{{0, good}, {250, fair}, {1000, bad}}, SQL: `
-				SELECT coalesce(sum(duration_us)::float8 / nullif(sum(count), 0), 0) / 1000 AS mean
-				  FROM (SELECT count, duration_us_sum AS duration_us
-				          FROM metrics
-				         WHERE $__timeFilter(minute)
-				           AND route IN ($route)
-				           AND method IN ($method)) AS m`},
+				SELECT coalesce(sum(duration_us_sum)::float8 / nullif(sum(count), 0), 0) / 1000 AS mean
+				  FROM metrics
+				 WHERE $__timeFilter(minute)
+				   AND route IN ($route)
+				   AND method IN ($method)`},
 		}},
 		{"Over time", []panel{
 			{Title: "Requests per second", About: "By route.", Kind: timeSeries, Unit: "reqps", Width: 12, Height: 9, Source: salesAPIDB, SQL: `
