@@ -29,8 +29,8 @@ func TestInvalidBatchesStoreNothing(t *testing.T) {
 		"too old":       {batch(t, good, good, good, old), "/entries/3/served_at", 422},
 		"odd method":    {batch(t, good, odd), "/entries/1/method", 422},
 		"empty entry":   {`{"entries":[{}]}`, "/entries/0/served_at", 422},
-		"unknown field": {`{"entries":[{"path":"/v1/customers/alice"}]}`, "/path", 422},
-		"wrong type":    {`{"entries":[{"status":"200"}]}`, "/entries/status", 422},
+		"unknown field": {`{"entries":[{"path":"/v1/customers/alice"}]}`, "/entries/0/path", 422},
+		"wrong type":    {`{"entries":[{"status":"200"}]}`, "/entries/0/status", 422},
 		"malformed":     {`{"entries":[`, "", 400},
 		"too large":     {`{"entries":[{"route":"` + strings.Repeat("x", 1<<20) + `"}]}`, "", 413},
 	} {

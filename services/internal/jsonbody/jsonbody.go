@@ -3,13 +3,16 @@ package jsonbody
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
-	"unicode/utf8"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/datameesh/datameesh/services/internal/problem"
 )
@@ -19,7 +22,8 @@ import (
 // maxBytes limits the size of the body. It answers 415 for another media type
 // than application/json, another charset than UTF-8 and compressed bodies, 413 for a body over the limit, 400 for text that is
 // not exactly one JSON value, is no UTF-8 or names a field twice, and 422 for an
-// unknown field, a value of the wrong type or null.
+// unknown field, a value of the wrong type or null. Names are compared letter
+// by letter.
 func Decode(w http.ResponseWriter, r *http.Request, maxBytes int64, dst any) error {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, encoding := params["charset"], r.Header.Get("Content-Encoding")
@@ -27,93 +31,127 @@ func Decode(w http.ResponseWriter, r *http.Request, maxBytes int64, dst any) err
 		return problem.New(http.StatusUnsupportedMediaType, problem.CodeMediaType, "The body must be sent with Content-Type: application/json, in UTF-8 and without Content-Encoding.")
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	if err == nil {
+		err = unmarshal(text, dst)
+	}
 	if err != nil {
 		return explain(err, "body")
 	}
-	nulls, err := decode("body", text, dst)
-	if err == nil && len(nulls) > 0 {
+	if nulls := nullsIn(text); len(nulls) > 0 {
 		return problem.Invalid(nulls)
-	}
-	return err
-}
-
-// Unmarshal reads the one JSON value of the text into dst, as strictly as
-// Decode and with its 400 and 422. A field that is null is left as it is.
-func Unmarshal(text []byte, dst any) error {
-	_, err := decode("text", text, dst)
-	return err
-}
-
-// decode calls what it reads by the name in what it says of it, and gives the
-// nulls in it by JSON pointer.
-func decode(name string, text []byte, dst any) (nulls map[string]string, err error) {
-	if !utf8.Valid(text) {
-		return nil, problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is not UTF-8.", name)
-	}
-	if err := unmarshal(name, text, dst); err != nil {
-		return nil, err
-	}
-	s := scanner{text: text}
-	s.value()
-	if s.twice != "" {
-		return nil, problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s names a field twice: %s.", name, s.twice)
-	}
-	return s.nulls, nil
-}
-
-func unmarshal(name string, text []byte, dst any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(dst); err != nil {
-		return explain(err, name)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s holds more than one JSON value.", name)
 	}
 	return nil
 }
 
+// Unmarshal reads the one JSON value of the text into dst, as strictly as
+// Decode and with its 400 and 422. A field that is null is as if left out.
+func Unmarshal(text []byte, dst any) error {
+	if err := unmarshal(text, dst); err != nil {
+		return explain(err, "text")
+	}
+	return nil
+}
+
+func unmarshal(text []byte, dst any) error {
+	err := json.Unmarshal(text, dst, json.RejectUnknownMembers(true))
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		// A wrong value ends the reading; what is not JSON at all is said first.
+		if notJSON := json.Unmarshal(text, new(jsontext.Value)); notJSON != nil {
+			return notJSON
+		}
+	}
+	return err
+}
+
+// nullsIn says by JSON pointer what is wrong with the nulls in valid JSON,
+// which json.Unmarshal takes for zero.
+func nullsIn(text []byte) map[string]string {
+	if !bytes.Contains(text, []byte("null")) {
+		return nil
+	}
+	nulls := map[string]string{}
+	decoder := jsontext.NewDecoder(bytes.NewReader(text))
+	for {
+		token, err := decoder.ReadToken()
+		if err != nil {
+			return nulls // io.EOF: the text is valid
+		}
+		if token.Kind() == 'n' {
+			nulls[string(decoder.StackPointer())] = "must not be null; leave it out instead"
+		}
+	}
+}
+
+// explain gives the problem of a text that could not be read, calling it by the
+// name. It repeats no value of the text, which may be personal data.
 func explain(err error, name string) error {
-	var syntax *json.SyntaxError
-	var wrongType *json.UnmarshalTypeError
 	var tooLarge *http.MaxBytesError
+	var syntax *jsontext.SyntacticError
+	var semantic *json.SemanticError
 	switch {
 	case errors.As(err, &tooLarge):
 		return problem.New(http.StatusRequestEntityTooLarge, problem.CodeTooLarge, "The %s is larger than %d bytes.", name, tooLarge.Limit)
-	case errors.Is(err, io.EOF):
+	case errors.As(err, &semantic):
+		return problem.Invalid(map[string]string{string(semantic.JSONPointer): mistake(semantic)})
+	case !errors.As(err, &syntax): // the connection broke
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s ends before it is complete.", name)
+	case errors.Is(err, io.ErrUnexpectedEOF) && syntax.JSONPointer == "" && syntax.ByteOffset == 0:
 		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is empty; a JSON value is expected.", name)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s ends in the middle of a JSON value.", name)
-	case errors.As(err, &syntax):
-		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is not JSON: %s at byte %d.", name, syntax.Error(), syntax.Offset)
-	case errors.As(err, &wrongType):
-		pointer := "" // RFC 6901: the whole
-		if wrongType.Field != "" {
-			pointer = "/" + strings.ReplaceAll(wrongType.Field, ".", "/")
-		}
-		return problem.Invalid(map[string]string{pointer: "must be " + article(wrongType.Type.Kind().String()) + ", not " + wrongType.Value})
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s names a field twice: %s.", name, syntax.JSONPointer)
 	}
-	// encoding/json has no type for these two; their texts are part of its
-	// behaviour since Go 1.10 and the test of this package notices a change.
-	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return problem.Invalid(map[string]string{"/" + strings.Trim(field, `"`): "is not a known field"})
-	}
-	return problem.New(http.StatusUnprocessableEntity, problem.CodeInvalidBody, "The %s holds a value that cannot be read: %s.", name, strings.TrimPrefix(err.Error(), "json: "))
+	what, _, _ := strings.Cut(syntax.Err.Error(), " `") // what follows is the text
+	return problem.New(http.StatusBadRequest, problem.CodeMalformed, "The %s is not JSON: %s at byte %d.", name, what, syntax.ByteOffset)
 }
 
-func article(kind string) string {
+// mistake says what a value should have been.
+func mistake(err *json.SemanticError) string {
 	switch {
-	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
-		return "a whole number"
-	case strings.HasPrefix(kind, "float"):
+	case errors.Is(err, json.ErrUnknownName):
+		return "is not a known field"
+	case err.GoType == reflect.TypeFor[time.Time]():
+		return "must be a time such as 2026-01-31T12:00:00Z (RFC 3339)"
+	case err.Err != nil && reflect.PointerTo(err.GoType).Implements(reflect.TypeFor[json.Unmarshaler]()):
+		return err.Err.Error() // the type's own words
+	case err.JSONKind == '0' && article(err.GoType.Kind()) == wholeNumber:
+		return "must be " + wholeNumber + ", without a fraction and not as large"
+	}
+	return "must be " + article(err.GoType.Kind()) + ", not " + given(err.JSONKind)
+}
+
+const wholeNumber = "a whole number"
+
+func article(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return wholeNumber
+	case reflect.Float32, reflect.Float64:
 		return "a number"
-	case kind == "bool":
+	case reflect.Bool:
 		return "true or false"
-	case kind == "slice", kind == "array":
+	case reflect.Slice, reflect.Array:
 		return "a list"
-	case kind == "struct", kind == "map":
+	case reflect.Struct, reflect.Map:
 		return "an object"
 	default:
-		return "a " + kind
+		return "a " + kind.String()
+	}
+}
+
+func given(kind jsontext.Kind) string {
+	switch kind {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '0':
+		return "a number"
+	case '"':
+		return "a string"
+	default:
+		return kind.String() // true, false
 	}
 }

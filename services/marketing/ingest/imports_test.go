@@ -79,14 +79,14 @@ func TestOneBadRowIsParked(t *testing.T) {
 			`{"email":`:                  "The text ends in the middle of a JSON value.",
 			lead("none", 1):              "email is not an e-mail address",
 			lead("a@example.com", 99):    "campaign_id is not the id of a campaign",
-			lead("a@example.com", `"1"`): "campaign_id must be a whole number, not string",
-			`[]`:                         "the row must be an object, not array",
+			lead("a@example.com", `"1"`): "campaign_id must be a whole number, not a string",
+			`[]`:                         "the row must be an object, not a list",
 			`{"mail":"a@example.com"}`:   "mail is not a known field",
 			strings.Repeat("x", 100_000): "the row is longer than 65536 bytes; only its beginning is kept",
 			"{\"email\":\"\xff\"}":       "the row is not UTF-8 text",
 			strings.Replace(lead("a", 1), "a\"", "a@b\\u0000\"", 1): "email holds control characters",
 			lead(strings.Repeat("a", 320), 1):                       "email is too long",
-			"{\"email\":\"\x00":                                     "The text is not JSON: invalid character '\\x00' in string literal at byte 11.",
+			"{\"email\":\"\x00":                                     "The text is not JSON: invalid character '\\x00' in string (expecting non-control character) at byte 10.",
 		} {
 			list := rows(1000)
 			list[at] = bad
