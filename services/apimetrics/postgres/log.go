@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,8 +22,6 @@ func scanLog(row pgx.CollectableRow) (l apimetrics.Log, err error) {
 	err = row.Scan(&l.ID, &l.ServedAt, &l.Service, &l.Route, &l.Method, &l.Status, &l.Duration, &l.Bytes, &l.RequestID, &l.KeyName)
 	return l, err
 }
-
-var entryColumns = []string{"served_at", "service", "route", "method", "status", "duration_us", "response_bytes", "request_id", "api_key"}
 
 // StoreLogs stores entries and adds them to the metrics, both or neither, and
 // once for each Idempotency-Key in the context.
@@ -46,12 +46,10 @@ func (s *Store) storeLogs(ctx context.Context, entries []apimetrics.Entry) error
 }
 
 func insertLogs(ctx context.Context, tx pgx.Tx, entries []apimetrics.Entry) error {
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"api_logs"}, entryColumns, pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
-		e := entries[i]
-		return []any{e.ServedAt, e.Service, e.Route, e.Method, e.Status, e.Duration, e.Bytes, e.RequestID, e.KeyName}, nil
-	}))
-	if err != nil {
-		return err
+	for chunk := range slices.Chunk(entries, copySize) {
+		if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rowsOf(chunk)), copyLogs); err != nil {
+			return err
+		}
 	}
 	return tx.SendBatch(ctx, addMetrics(apimetrics.Rollup(entries))).Close()
 }

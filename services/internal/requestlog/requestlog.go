@@ -14,7 +14,6 @@ package requestlog
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // An Entry is one served request, as the logger receives it. It holds route
@@ -333,25 +334,23 @@ func (a *alarm) look(now Counts) {
 // move takes a batch out of the queue if at least so many entries are in it. It
 // says whether to go on: not when the queue holds less or nobody takes a batch.
 func (c *Client) move(least int64) bool {
-	entries := make([]Entry, 0, batchSize)
 	c.mu.Lock()
 	c.idle = c.counts.Queued < least
-	if !c.idle {
-		for i := range min(int(c.counts.Queued), batchSize) {
-			entries = append(entries, c.queue[(c.first+i)%queueSize])
-		}
-	}
-	c.mu.Unlock()
-	if len(entries) == 0 {
+	if c.idle || c.counts.Queued == 0 {
+		c.mu.Unlock()
 		return false
 	}
-	body, err := json.Marshal(Batch{Entries: entries})
+	// They stay where they are until remove, so they can be read without the lock.
+	oldest := c.queue[c.first:min(c.first+min(int(c.counts.Queued), batchSize), queueSize)]
+	c.mu.Unlock()
+	entries := len(oldest)
+	body, err := json.Marshal(Batch{Entries: oldest})
 	if err != nil { // of a time beyond the year 9999
 		slog.Error("a batch of the request log cannot be written", "error", err)
-		c.remove(len(entries), func(n int64) { c.counts.Dropped += n })
+		c.remove(entries, func(n int64) { c.counts.Dropped += n })
 		return true
 	}
-	b := batch{id: newID(), entries: int64(len(entries)), body: body}
+	b := batch{id: newID(), entries: int64(entries), body: body}
 	if c.spill != nil {
 		if c.keep(b) {
 			return true
@@ -367,7 +366,7 @@ func (c *Client) move(least int64) bool {
 	if err != nil {
 		slog.Warn("the logger did not take a batch", "entries", b.entries, "error", err)
 	}
-	c.remove(len(entries), func(n int64) {
+	c.remove(entries, func(n int64) {
 		if err != nil {
 			c.counts.Dropped += n
 			return
@@ -384,9 +383,7 @@ func (c *Client) move(least int64) bool {
 func (c *Client) remove(n int, count func(int64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range n {
-		c.queue[(c.first+i)%queueSize] = Entry{} // its strings may go
-	}
+	clear(c.queue[c.first : c.first+n]) // their strings may go
 	c.first = (c.first + n) % queueSize
 	c.counts.Queued -= int64(n)
 	count(int64(n))

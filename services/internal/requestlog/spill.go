@@ -192,17 +192,19 @@ func (s *spill) append(b batch) (size int64, err error) {
 			return 0, err
 		}
 	}
-	record := make([]byte, headerSize, size)
-	binary.BigEndian.PutUint32(record, magic)
-	binary.BigEndian.PutUint32(record[4:], uint32(len(b.body)))
-	binary.BigEndian.PutUint32(record[8:], uint32(b.entries))
-	binary.BigEndian.PutUint64(record[16:], uint64(w.through+b.entries))
-	copy(record[24:], b.id)
-	record = append(record, b.body...)
-	binary.BigEndian.PutUint32(record[12:], checksum(record))
-	if _, err := w.file.WriteAt(record, w.at.offset); err != nil {
-		// A part may stand there. It is no whole batch, so readers stop before
-		// it, and the next batch overwrites it.
+	header := make([]byte, headerSize)
+	binary.BigEndian.PutUint32(header, magic)
+	binary.BigEndian.PutUint32(header[4:], uint32(len(b.body)))
+	binary.BigEndian.PutUint32(header[8:], uint32(b.entries))
+	binary.BigEndian.PutUint64(header[16:], uint64(w.through+b.entries))
+	copy(header[24:], b.id)
+	binary.BigEndian.PutUint32(header[12:], checksum(header, b.body))
+	// The header last: without it a part of a body is no batch, so readers stop
+	// before it, and the next batch overwrites it.
+	if _, err := w.file.WriteAt(b.body, w.at.offset+headerSize); err != nil {
+		return 0, err
+	}
+	if _, err := w.file.WriteAt(header, w.at.offset); err != nil {
 		return 0, err
 	}
 	w.at.offset += size
@@ -210,9 +212,10 @@ func (s *spill) append(b batch) (size int64, err error) {
 	return size, nil
 }
 
-// checksum is that of the record without the place where it stands.
-func checksum(record []byte) uint32 {
-	return crc32.Update(crc32.ChecksumIEEE(record[:12]), crc32.IEEETable, record[16:])
+// checksum is that of a batch in the file without the place where it stands.
+func checksum(header, body []byte) uint32 {
+	sum := crc32.Update(crc32.ChecksumIEEE(header[:12]), crc32.IEEETable, header[16:])
+	return crc32.Update(sum, crc32.IEEETable, body)
 }
 
 // oldest gives the oldest batch that is not done with, which lies before end,
@@ -265,30 +268,30 @@ var errTorn = errors.New("not a whole batch")
 
 // readBatch gives the batch at the offset and its size in the file.
 func readBatch(file io.ReaderAt, offset int64) (b batch, size int64, err error) {
-	record := make([]byte, headerSize)
-	switch n, err := file.ReadAt(record, offset); {
+	header := make([]byte, headerSize)
+	switch n, err := file.ReadAt(header, offset); {
 	case n == 0:
 		return b, 0, err // io.EOF: behind the last batch
 	case n < headerSize:
 		return b, 0, fmt.Errorf("%w: %w", errTorn, err)
 	}
-	length := binary.BigEndian.Uint32(record[4:])
-	if binary.BigEndian.Uint32(record) != magic || length > maxBody {
+	length := binary.BigEndian.Uint32(header[4:])
+	if binary.BigEndian.Uint32(header) != magic || length > maxBody {
 		return b, 0, errTorn
 	}
-	record = slices.Grow(record, int(length))[:headerSize+int(length)]
-	if n, err := file.ReadAt(record[headerSize:], offset+headerSize); n < int(length) {
+	body := make([]byte, length)
+	if n, err := file.ReadAt(body, offset+headerSize); n < len(body) {
 		return b, 0, fmt.Errorf("%w: %w", errTorn, err)
 	}
-	if binary.BigEndian.Uint32(record[12:]) != checksum(record) {
+	if binary.BigEndian.Uint32(header[12:]) != checksum(header, body) {
 		return b, 0, fmt.Errorf("%w: its checksum differs", errTorn)
 	}
 	return batch{
-		id:      string(bytes.TrimRight(record[24:headerSize], "\x00")),
-		entries: int64(binary.BigEndian.Uint32(record[8:])),
-		through: int64(binary.BigEndian.Uint64(record[16:])),
-		body:    record[headerSize:],
-	}, int64(len(record)), nil
+		id:      string(bytes.TrimRight(header[24:], "\x00")),
+		entries: int64(binary.BigEndian.Uint32(header[8:])),
+		through: int64(binary.BigEndian.Uint64(header[16:])),
+		body:    body,
+	}, headerSize + int64(length), nil
 }
 
 // close ends the use of the spill; what is in it stays.
