@@ -294,6 +294,9 @@ func logging(ctx context.Context, r *rig) (s samples, err error) {
 	s = samples{values: map[string][]float64{}, unit: "requests/s"}
 	for n := -warmUp; n < rounds; n++ {
 		rateWith, cpuWith, err := perRequest(with, length)
+		if err == nil {
+			err = with.logged(ctx) // what is left over must not slow the other side
+		}
 		if err != nil {
 			return s, err
 		}

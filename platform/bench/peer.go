@@ -99,5 +99,5 @@ func (r *rig) peer(ctx context.Context) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	return service{p, addr}, p.ready(ctx, "http://"+addr+"/customers?after=0")
+	return service{p, addr, ""}, p.ready(ctx, "http://"+addr+"/customers?after=0")
 }

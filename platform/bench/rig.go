@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -179,7 +182,31 @@ func (r *rig) keysFile() (string, error) {
 // A service is one of the HTTP services, running.
 type service struct {
 	*process
-	addr string
+	addr, admin string
+}
+
+// logged waits until the logger has everything that the service served.
+func (s service) logged(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/metrics", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return fmt.Errorf("wait for the request log: %w", err)
+		}
+		text, err := io.ReadAll(response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil {
+			return fmt.Errorf("wait for the request log: %w", err)
+		}
+		if bytes.Contains(text, []byte("\nrequest_log_queued 0\n")) && bytes.Contains(text, []byte("\nrequest_log_spilled 0\n")) {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // serviceOf starts a service in its default configuration but for the rate limit,
@@ -203,7 +230,7 @@ func (r *rig) serviceOf(ctx context.Context, program, database, role string, mor
 	if err != nil {
 		return service{}, err
 	}
-	return service{p, addr}, p.ready(ctx, "http://"+addr+"/readyz")
+	return service{p, addr, admin}, p.ready(ctx, "http://"+addr+"/readyz")
 }
 
 // api starts a service with the API metrics logger beside it.
