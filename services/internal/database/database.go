@@ -25,6 +25,9 @@ const (
 	maxConnections   = 16
 	connectTimeout   = 2 * time.Second
 	statementTimeout = 10 * time.Second
+	// acquireTimeout is how long a request waits while others have all connections.
+	// A good statement takes milliseconds: who finds none by then is better told so.
+	acquireTimeout = 900 * time.Millisecond
 )
 
 // A DB is a pool of connections to one database.
@@ -40,6 +43,7 @@ func Open(ctx context.Context, url, applicationName string) (*DB, error) {
 	}
 	config.MaxConns = maxConnections
 	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.Tracer = patience(acquireTimeout)
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
@@ -49,6 +53,32 @@ func Open(ctx context.Context, url, applicationName string) (*DB, error) {
 	}
 	return &DB{pool}, nil
 }
+
+// patience bounds how long to wait for a connection, but not what is done with
+// it: a pgxpool.AcquireTracer is where pgx lets the context of the waiting alone
+// be set.
+type patience time.Duration
+
+type patienceKey struct{}
+
+// TraceAcquireStart implements pgxpool.AcquireTracer.
+func (p patience) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(p))
+	return context.WithValue(ctx, patienceKey{}, cancel)
+}
+
+// TraceAcquireEnd implements pgxpool.AcquireTracer.
+func (patience) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
+	ctx.Value(patienceKey{}).(context.CancelFunc)()
+}
+
+// TraceQueryStart implements pgx.QueryTracer, which every tracer of pgx has to be.
+func (patience) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (patience) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // InTx runs f in one transaction: committed when f returns nil, else rolled back.
 func (db *DB) InTx(ctx context.Context, f func(pgx.Tx) error) error {
