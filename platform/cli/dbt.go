@@ -31,8 +31,9 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-// shortestRefresh is about what two builds take on a small machine.
-const shortestRefresh = time.Minute
+// shortestRefresh is about what a build of little data takes; one never begins
+// before the last has ended.
+const shortestRefresh = 10 * time.Second
 
 func newDBTCommand() *cobra.Command {
 	c := &cobra.Command{

@@ -663,13 +663,13 @@ func (m *mesh) refreshed(t *testing.T) {
 	conn := m.analytics(t)
 	build := func() string { return text(t, conn, `SELECT max(build_id) FROM marts.mart_executive_kpis`) }
 	before := build()
-	m.run(t, "up", "--refresh", "1m")
+	m.run(t, "up", "--refresh", "10s")
 	for deadline := time.Now().Add(patience); build() == before; {
 		if time.Now().After(deadline) {
 			_, said, _ := m.try(t.Context(), "logs", "dbt-refresh")
 			t.Fatalf("not refreshed: %s", said)
 		}
-		time.Sleep(time.Second) // what is waited for takes a minute
+		time.Sleep(time.Second) // what is waited for takes half a minute
 	}
 	m.run(t, "up", "--refresh", "0")
 	if out, _ := m.run(t, "status"); strings.Contains(out, "dbt-refresh") {
