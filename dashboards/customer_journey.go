@@ -14,30 +14,30 @@ var customerJourney = page{
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)`},
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])`},
 			{Title: "Customers", About: "Different customers of these journeys.", Kind: figures, Unit: "short", Width: 6, Height: 4, Source: marts, SQL: `
 				SELECT count(DISTINCT j.customer_id) AS customers
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)`},
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])`},
 			{Title: "Converted", About: "Share of the journeys whose lead is converted.", Kind: figures, Unit: "percentunit", Width: 6, Height: 4, Source: marts,
 				Limits: []limit{{0, bad}, {0.2, fair}, {0.25, good}}, SQL: `
 				SELECT (count(*) FILTER (WHERE j.stage = 'converted'))::float8 / nullif(count(*), 0) AS converted
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)`},
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])`},
 			{Title: "Attributed revenue", About: "Paid orders that belong to the leads.", Kind: figures, Unit: "currencyUSD", Width: 6, Height: 4, Source: marts, SQL: `
 				SELECT coalesce(sum(j.revenue_attributed), 0) AS revenue
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)`},
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])`},
 		}},
 		{"Stages", []panel{
 			{Title: "Journeys by stage", About: "How far the leads have come.", Kind: bars, Unit: "short", Width: 8, Height: 9, Source: marts, SQL: `
@@ -45,8 +45,8 @@ var customerJourney = page{
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])
 				 GROUP BY 1
 				 ORDER BY array_position(ARRAY['new', 'contacted', 'qualified', 'converted', 'lost'], j.stage)`},
 			{Title: "Journeys per week by stage", About: "By the week the lead came in; bars of young weeks are still moving.", Kind: timeBars, Unit: "short", Width: 16, Height: 9, Source: marts, Stacked: true,
@@ -55,8 +55,8 @@ var customerJourney = page{
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY 1, 2`},
 		}},
@@ -71,8 +71,8 @@ var customerJourney = page{
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
 				   AND j.days_to_convert IS NOT NULL
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])
 				 GROUP BY 1
 				 ORDER BY min(days_to_convert)`},
 			{Title: "Revenue by campaign", About: "Attributed revenue of the journeys. A click on a row shows that campaign alone.", Kind: grid, Unit: "short", Width: 16, Height: 9, Source: marts,
@@ -84,8 +84,8 @@ var customerJourney = page{
 				  FROM marts.mart_customer_journey AS j
 				  JOIN marts.mart_campaign_roi AS c USING (campaign_id)
 				 WHERE $__timeFilter(j.lead_created_at)
-				   AND c.channel IN ($channel)
-				   AND c.campaign_name IN ($campaign)
+				   AND c.channel = ANY (ARRAY[$channel]::text[])
+				   AND c.campaign_name = ANY (ARRAY[$campaign]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY revenue DESC`},
 		}},

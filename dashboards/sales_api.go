@@ -18,36 +18,36 @@ var salesAPI = page{
 				SELECT coalesce(sum(count), 0) AS requests
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)`},
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])`},
 			{Title: "Server errors", About: "Share of the requests that were answered with 500 or above.", Kind: figures, Unit: "percentunit", Width: 6, Height: 4, Source: salesAPIDB,
 				Limits: []limit{{0, good}, {0.01, fair}, {0.05, bad}}, SQL: `
 				SELECT coalesce(sum(errors)::float8 / nullif(sum(count), 0), 0) AS errors
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)`},
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])`},
 			{Title: "Client errors", About: "Share of the requests that were answered with 400 to 499.", Kind: figures, Unit: "percentunit", Width: 6, Height: 4, Source: salesAPIDB, SQL: `
 				SELECT coalesce(sum(client_errors)::float8 / nullif(sum(count), 0), 0) AS errors
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)`},
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])`},
 			{Title: "Mean duration", About: "Time to answer, on average.", Kind: figures, Unit: "ms", Width: 6, Height: 4, Source: salesAPIDB,
 				Limits: []limit{{0, good}, {250, fair}, {1000, bad}}, SQL: `
 				SELECT coalesce(sum(duration_us_sum)::float8 / nullif(sum(count), 0), 0) / 1000 AS mean
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)`},
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])`},
 		}},
 		{"Over time", []panel{
 			{Title: "Requests per second", About: "By route.", Kind: timeSeries, Unit: "reqps", Width: 12, Height: 9, Source: salesAPIDB, SQL: `
 				SELECT $__timeGroupAlias(minute, $__interval), route AS metric, sum(count)::float8 / greatest(extract(epoch FROM '$__interval'::interval), 60) AS requests
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY 1, 2`},
 			{Title: "Share of errors", About: "Answers of 500 and above, and of 400 to 499.", Kind: timeSeries, Unit: "percentunit", Width: 12, Height: 9, Source: salesAPIDB,
@@ -55,8 +55,8 @@ var salesAPI = page{
 				SELECT $__timeGroupAlias(minute, $__interval), sum(errors)::float8 / sum(count) AS server, sum(client_errors)::float8 / sum(count) AS client
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])
 				 GROUP BY 1
 				 ORDER BY 1`},
 			{Title: "Duration", About: "Half, 95 % and 99 % of the requests were answered within this time: upper bounds of the histogram's buckets.", Kind: timeSeries, Unit: "ms", Width: 24, Height: 9, Source: salesAPIDB,
@@ -65,8 +65,8 @@ var salesAPI = page{
 				  SELECT $__timeGroupAlias(minute, $__interval), ` + bucketSums + ` AS histogram
 				    FROM metrics
 				   WHERE $__timeFilter(minute)
-				     AND route IN ($route)
-				     AND method IN ($method)
+				     AND route = ANY (ARRAY[$route]::text[])
+				     AND method = ANY (ARRAY[$method]::text[])
 				   GROUP BY 1),
 				shares AS (
 				  SELECT time, bucket, sum(n) OVER (PARTITION BY time ORDER BY bucket)::float8 / nullif(sum(n) OVER (PARTITION BY time), 0) AS upto
@@ -89,8 +89,8 @@ var salesAPI = page{
 				       sum(duration_us_sum) / 1000.0 / sum(count) AS mean
 				  FROM metrics
 				 WHERE $__timeFilter(minute)
-				   AND route IN ($route)
-				   AND method IN ($method)
+				   AND route = ANY (ARRAY[$route]::text[])
+				   AND method = ANY (ARRAY[$method]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY 3 DESC`},
 		}},

@@ -13,35 +13,35 @@ var salesPerformance = page{
 				SELECT coalesce(sum(revenue), 0) AS revenue
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)`},
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])`},
 			{Title: "Orders", About: "Orders placed, whatever became of them.", Kind: figures, Unit: "short", Width: 6, Height: 4, Source: marts, SQL: `
 				SELECT coalesce(sum(orders), 0) AS orders
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)`},
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])`},
 			{Title: "Average paid order", About: "Revenue by paid order.", Kind: figures, Unit: "currencyUSD", Width: 6, Height: 4, Source: marts, SQL: `
 				SELECT coalesce(sum(revenue) / nullif(sum(orders_paid), 0), 0) AS average
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)`},
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])`},
 			{Title: "Cancelled or refunded", About: "Share of the orders that brought nothing in the end.", Kind: figures, Unit: "percentunit", Width: 6, Height: 4, Source: marts,
 				Limits: []limit{{0, good}, {0.15, fair}, {0.25, bad}}, SQL: `
 				SELECT coalesce(sum(orders_cancelled + orders_refunded)::float8 / nullif(sum(orders), 0), 0) AS share
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)`},
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])`},
 		}},
 		{"Over time", []panel{
 			{Title: "Revenue per day by region", About: "Paid orders of each day (UTC), one colour per region.", Kind: timeBars, Unit: "currencyUSD", Width: 16, Height: 9, Source: marts, Stacked: true, SQL: `
 				SELECT sold_on::timestamptz AS time, region AS metric, sum(revenue) AS revenue
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY 1, 2`},
 			{Title: "Orders per day", About: "Orders of each day: all, and those cancelled or refunded since.", Kind: timeSeries, Unit: "short", Width: 8, Height: 9, Source: marts,
@@ -49,8 +49,8 @@ var salesPerformance = page{
 				SELECT sold_on::timestamptz AS time, sum(orders) AS orders, sum(orders_cancelled + orders_refunded) AS "cancelled or refunded"
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1
 				 ORDER BY 1`},
 		}},
@@ -60,8 +60,8 @@ var salesPerformance = page{
 				SELECT region, sum(revenue) AS revenue
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1
 				 ORDER BY 2 DESC`},
 			{Title: "Revenue by segment", About: "A click on a bar shows that segment alone.", Kind: bars, Unit: "currencyUSD", Width: 8, Height: 9, Source: marts,
@@ -69,8 +69,8 @@ var salesPerformance = page{
 				SELECT segment, sum(revenue) AS revenue
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1
 				 ORDER BY 2 DESC`},
 			{Title: "Regions and segments", About: "What the charts show, as numbers.", Kind: grid, Unit: "short", Width: 8, Height: 9, Source: marts,
@@ -78,8 +78,8 @@ var salesPerformance = page{
 				SELECT region, segment, sum(orders) AS orders, sum(revenue) AS revenue, sum(revenue) / nullif(sum(orders_paid), 0) AS average
 				  FROM marts.mart_sales_daily
 				 WHERE $__timeFilter(sold_on::timestamptz)
-				   AND region IN ($region)
-				   AND segment IN ($segment)
+				   AND region = ANY (ARRAY[$region]::text[])
+				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1, 2
 				 ORDER BY 4 DESC`},
 		}},

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -29,12 +30,6 @@ var (
 // in last, and stay literals.
 func (v View) Expand(sql string) (string, error) {
 	var failed error
-	fail := func(format string, args ...any) string {
-		if failed == nil {
-			failed = fmt.Errorf(format, args...)
-		}
-		return ""
-	}
 	sql = macros.ReplaceAllStringFunc(sql, func(found string) string {
 		parts := macros.FindStringSubmatch(found)
 		var args []string
@@ -43,20 +38,31 @@ func (v View) Expand(sql string) (string, error) {
 		}
 		text, err := v.macro(parts[1], args)
 		if err != nil {
-			return fail("%s: %w", found, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", found, err))
 		}
 		return text
 	})
-	sql = v.intervals(sql)
+	sql, err := v.variables(v.intervals(sql), false)
+	return sql, errors.Join(failed, err)
+}
+
+// Variables puts the values of the variables into the SQL and leaves macros as they
+// are: what Grafana's pages do before they send a query to its server.
+func (v View) Variables(sql string) (string, error) { return v.variables(sql, true) }
+
+func (v View) variables(sql string, leaveMacros bool) (string, error) {
+	var failed error
 	sql = variables.ReplaceAllStringFunc(sql, func(found string) string {
 		parts := variables.FindStringSubmatch(found)
 		name := parts[1] + parts[2] + parts[4]
 		values, known := v.Values[name]
 		switch {
+		case leaveMacros && strings.HasPrefix(name, "__"):
+			return found
 		case !known:
-			return fail("unknown variable %s", found)
+			failed = errors.Join(failed, fmt.Errorf("unknown variable %s", found))
 		case parts[3] != "" && parts[3] != "sqlstring":
-			return fail("%s: only quoted values belong into SQL", found)
+			failed = errors.Join(failed, fmt.Errorf("%s: only quoted values belong into SQL", found))
 		}
 		quoted := make([]string, len(values))
 		for i, value := range values {

@@ -31,6 +31,17 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// What the server expands stays for it.
+func TestVariablesLeaveMacros(t *testing.T) {
+	const sql = `region IN ($region) AND $__timeFilter(at) AND x = '$__interval'`
+	if got, err := view.Variables(sql); err != nil || got != `region IN ('EMEA','O''Brien') AND $__timeFilter(at) AND x = '$__interval'` {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if got, err := view.Variables(`$unknown`); err == nil {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestExpandRefuses(t *testing.T) {
 	for sql, want := range map[string]string{
 		`$unknown`:                     "unknown variable",

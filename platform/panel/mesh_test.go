@@ -3,6 +3,7 @@
 package panel
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/datameesh/datameesh/platform/meshtest"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // These tests need a mesh with marts in the folder $MEESH_HOME:
@@ -251,6 +253,158 @@ func TestMeshNamesThePanelThatFails(t *testing.T) {
 		return
 	}
 	t.Error("no dashboard marketing-roi")
+}
+
+// Without the database of one domain its own panels say so, by their names, and the
+// others stay; when it is back, all is well.
+func TestMeshSaysWhichDatabaseIsAway(t *testing.T) {
+	mesh, sources := meshtest.Running(t), connect(t)
+	dashboards, err := Load(os.DirFS(generated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	views := map[string]View{}
+	for _, d := range dashboards {
+		views[d.UID] = look(t, sources, d)
+	}
+	var away int
+	for _, domain := range []struct{ server, database string }{{"sales-db", "sales_data"}, {"marketing-db", "marketing_data"}, {"sales-api-db", "sales_api"}} {
+		super := mesh.Connect(domain.server, "postgres", topology.Superuser)
+		t.Cleanup(func() { open(t, super, domain.database, true) })
+		open(t, super, domain.database, false)
+		for _, d := range dashboards {
+			failed := map[string]bool{}
+			for _, problem := range sources.Check(t.Context(), d, views[d.UID]) {
+				failed[problem.Error()] = true
+			}
+			for _, p := range d.Panels {
+				name, reads := fmt.Sprintf("panel %q of %s: ", p.Title, d.Title), false
+				for _, q := range p.Queries {
+					reads = reads || q.Source == domain.server
+				}
+				var says bool
+				for problem := range failed {
+					says = says || strings.HasPrefix(problem, name)
+				}
+				if says != reads {
+					t.Errorf("without %s: %sit fails: %t, it reads it: %t", domain.database, name, says, reads)
+				}
+				if reads {
+					away++
+				}
+			}
+		}
+		open(t, super, domain.database, true)
+		sources = connect(t)
+		for _, d := range dashboards {
+			for _, problem := range sources.Check(t.Context(), d, views[d.UID]) {
+				t.Errorf("%s is back: %v", domain.database, problem)
+			}
+		}
+	}
+	if away == 0 {
+		t.Error("no panel reads a domain's database")
+	}
+}
+
+// open lets grafana_ro into a database, or ends its sessions and lets nobody in.
+func open(t *testing.T, super *pgx.Conn, database string, allow bool) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // at the end of the test, too
+	if _, err := super.Exec(ctx, fmt.Sprintf(`ALTER DATABASE %s ALLOW_CONNECTIONS %t`, database, allow)); err != nil {
+		t.Error(err)
+	}
+	if allow {
+		return
+	}
+	if _, err := super.Exec(ctx, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1 AND usename = $2`, database, topology.RoleGrafana); err != nil {
+		t.Error(err)
+	}
+}
+
+// On empty tables no panel, variable or alert fails, whatever it shows, and no alert
+// fires that says something is too high.
+func TestMeshTakesEmptyTables(t *testing.T) {
+	mesh := meshtest.Running(t)
+	sources := Sources{}
+	for uid, s := range map[string]struct{ server, database, tables string }{
+		"sales-db":     {"sales-db", "sales_data", "customers, orders"},
+		"marketing-db": {"marketing-db", "marketing_data", "leads, campaigns CASCADE"},
+		"sales-api-db": {"sales-api-db", "sales_api", "api_logs, metrics"},
+		"marts": {"platform-db", "sales_analytics", "marts.mart_customer_journey, marts.mart_campaign_roi, marts.mart_sales_daily, marts.mart_executive_kpis, " +
+			"ops.components, ops.databases, ops.dbt_results, ops.trino, ops.lake"},
+	} {
+		// Nobody else sees it, and it is never committed.
+		tx, err := mesh.Connect(s.server, s.database, topology.Superuser).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+		for _, statement := range []string{`TRUNCATE ` + s.tables, `SET LOCAL ROLE ` + topology.RoleGrafana} {
+			if _, err := tx.Exec(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		sources[uid] = savepoints{tx}
+	}
+	folder := os.DirFS(generated)
+	dashboards, err := Load(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ran, rows int
+	for _, d := range dashboards {
+		v := look(t, sources, d)
+		for name, values := range v.Values {
+			if len(values) > 0 {
+				t.Errorf("variable %s of %s has values on empty tables: %v", name, d.Title, values)
+			}
+		}
+		for _, p := range d.Panels {
+			for _, q := range p.Queries {
+				ran++
+				table, err := sources.Run(t.Context(), q, v)
+				if err != nil {
+					t.Errorf("panel %q of %s: %v", p.Title, d.Title, err)
+				}
+				rows += len(table.Rows)
+				if p.Type == "stat" && len(table.Rows) > 1 {
+					t.Errorf("panel %q of %s shows %d figures", p.Title, d.Title, len(table.Rows))
+				}
+			}
+		}
+	}
+	t.Logf("%d queries, %d rows", ran, rows)
+	alerts, err := LoadAlerts(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range alerts {
+		table, err := sources.Run(t.Context(), a.Query, View{From: time.Now().Add(-a.Range), To: time.Now(), Interval: time.Minute})
+		if err != nil {
+			t.Errorf("alert %q: %v", a.Title, err)
+			continue
+		}
+		if len(table.Rows) == 0 { // Grafana says "no data", and does so by mail
+			continue
+		}
+		// No lead at all is what the alert on stale ingest is for.
+		if value, ok := table.Rows[0][0].(float64); !ok || a.Fires(value) != (a.UID == "ingest-stale") {
+			t.Errorf("alert %q gives %v on empty tables", a.Title, table.Rows)
+		}
+	}
+}
+
+// savepoints keep a transaction going after a query that fails.
+type savepoints struct{ pgx.Tx }
+
+func (s savepoints) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if _, err := s.Exec(ctx, `SAVEPOINT query`); err != nil {
+		if _, err := s.Exec(ctx, `ROLLBACK TO SAVEPOINT query`); err != nil {
+			return nil, err
+		}
+	}
+	return s.Tx.Query(ctx, sql, args...)
 }
 
 // The executive's figures are those of the domains' own tables.
