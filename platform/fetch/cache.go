@@ -63,27 +63,35 @@ func writeManifest(tree string, pkg Package) error {
 // size, which takes a few milliseconds and finds what a crash or a clean-up
 // program has cut off or taken away.
 func complete(dir string, pkg Package) error {
+	m, err := intact(dir)
+	if err == nil && (m.SHA256 != pkg.SHA256 || m.Layout != pkg.layout) {
+		err = fmt.Errorf("%s was made of another download", dir)
+	}
+	return err
+}
+
+// intact returns the manifest of a tree that holds all that it lists.
+func intact(dir string) (m manifest, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
-		return err
+		return m, err
 	}
-	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("%s: %w", manifestName, err)
+		return m, fmt.Errorf("%s: %w", manifestName, err)
 	}
-	if m.SHA256 != pkg.SHA256 || m.Layout != pkg.layout || len(m.Files) == 0 {
-		return fmt.Errorf("%s was made of another download", dir)
+	if len(m.Files) == 0 {
+		return m, fmt.Errorf("%s lists nothing", filepath.Join(dir, manifestName))
 	}
 	for name, size := range m.Files {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err != nil {
-			return err
+			return m, err
 		}
 		if info.Size() != size {
-			return fmt.Errorf("%s: expected %d bytes, found %d", name, size, info.Size())
+			return m, fmt.Errorf("%s: expected %d bytes, found %d", name, size, info.Size())
 		}
 	}
-	return nil
+	return m, nil
 }
 
 // makeFolders makes each folder, its parents too, readable to all whatever the

@@ -123,6 +123,15 @@ func DBT(ctx context.Context, cacheDir string, p Progress) (string, error) {
 	return newFetcher(cacheDir, p).ensure(ctx, dbtEnvironment)
 }
 
+// Mailbox returns the folder of the mailbox, which holds bin/mailpit, building it
+// when the cache does not hold it. Errors are of type *Error, or the context's.
+func Mailbox(ctx context.Context, cacheDir string, p Progress) (string, error) {
+	return newFetcher(cacheDir, p).ensure(ctx, mailpit)
+}
+
+// MissingMailbox is Missing for the package of Mailbox.
+func MissingMailbox(cacheDir string) []Package { return missing(cacheDir, []Package{mailpit}) }
+
 // MissingDBT is Missing for the package of DBT.
 func MissingDBT(cacheDir string) []Package {
 	return missing(cacheDir, []Package{dbtEnvironment})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -51,9 +52,19 @@ func buildByGo(ctx context.Context, work string, pkg Package, t *tracker) (strin
 	}
 
 	t.step(Building, 0, "")
+	source := m.Dir
+	if pkg.prepare != nil {
+		source = filepath.Join(work, "source")
+		if err := copySource(source, m.Dir); err != nil {
+			return "", wrap(ctx, pkg, "cannot copy its source", err)
+		}
+		if err := pkg.prepare(ctx, source, pkg, t); err != nil {
+			return "", err
+		}
+	}
 	name := pkg.Name
 	file := filepath.Join(work, "bin", name)
-	cmd = exec.CommandContext(ctx, tool, "build", "-C", m.Dir, "-trimpath", "-buildvcs=false", "-o", file, "./"+path.Clean(program))
+	cmd = exec.CommandContext(ctx, tool, "build", "-C", source, "-trimpath", "-buildvcs=false", "-ldflags", pkg.ldflags, "-o", file, "./"+path.Clean(program))
 	cmd.Dir, cmd.Env = work, environment
 	out, err = runClient(cmd, t, func() int64 { return largest(filepath.Join(work, "bin"), name) })
 	switch {
@@ -63,6 +74,46 @@ func buildByGo(ctx context.Context, work string, pkg Package, t *tracker) (strin
 		return "", goFailed(pkg, "build", lastLine(out), err)
 	}
 	return file, nil
+}
+
+// copySource copies a module out of Go's cache, where nothing may be written.
+func copySource(to, from string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o755)
+		}
+		return err
+	})
+}
+
+// buildPages builds the pages that a module embeds, which its authors do not
+// keep beside the source, by npm. package-lock.json is part of the module, so
+// the module's sum pins it, and it pins the rest.
+func buildPages(ctx context.Context, source string, pkg Package, t *tracker) error {
+	tool, err := exec.LookPath("npm")
+	if err != nil {
+		return &Error{pkg.String(), "npm, which builds its pages, is not in PATH", "Install Node 20 or newer with npm (Debian 12: apt-get install nodejs npm), then run again.", err}
+	}
+	for _, args := range [][]string{
+		// Scripts of packages have no business here: the pages are built without any.
+		{"ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"},
+		{"run", "package"},
+	} {
+		cmd := exec.CommandContext(ctx, tool, args...)
+		cmd.Dir = source
+		out, err := runClient(cmd, t, func() int64 { return 0 })
+		switch {
+		case ctx.Err() != nil:
+			return wrap(ctx, pkg, "", ctx.Err())
+		case err != nil:
+			return &Error{pkg.String(), "npm could not build its pages: " + firstLine(out, "npm error"), "Check the network and the settings of npm (registry, proxy), then run again.", err}
+		}
+	}
+	// Embedded would be all of it; only the pages are.
+	return os.RemoveAll(filepath.Join(source, "node_modules"))
 }
 
 func goFailed(pkg Package, what, line string, err error) *Error {

@@ -156,6 +156,90 @@ func TestBuildByGo(t *testing.T) {
 	}
 }
 
+// fakeNPM builds pages of what it installed.
+const fakeNPM = `#!/bin/sh
+PATH=/usr/bin:/bin
+echo "$*" >>"$FAKE_DIR/npm-runs"
+case $FAKE_MODE:$1 in
+offline:ci) echo 'npm error network request failed'; exit 1 ;;
+unbuilt:run) echo 'npm error no such entry'; exit 1 ;;
+*:ci) mkdir node_modules; echo x >node_modules/x ;;
+*:run) test -d node_modules && mkdir dist && echo page >dist/page ;;
+esac
+`
+
+// A module whose pages are not part of it is built from a copy that has them.
+func TestBuildByGoWithPages(t *testing.T) {
+	dir := t.TempDir()
+	for name, script := range map[string]string{"go": fakeGo, "npm": fakeNPM} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	module := filepath.Join(dir, "module")
+	if err := os.MkdirAll(filepath.Join(module, "ui"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(module, "ui", "x"), []byte("x"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for _, closed := range []string{filepath.Join(module, "ui"), module} { // as Go keeps modules
+		if err := os.Chmod(closed, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(closed, 0o755) })
+	}
+	t.Setenv("FAKE_DIR", dir)
+	t.Setenv("FAKE_SUM", "h1:right=")
+	pkg := Package{Name: "thing", Version: "1", Client: "go", Coordinates: "example.org/thing@v1 .", SHA256: "h1:right=", layout: 1,
+		unpack: unpackProgram, prepare: buildPages, ldflags: "-s"}
+	for mode, want := range map[string]string{
+		"good": "", "offline": "network request failed", "unbuilt": "no such entry", "none": "npm, which builds its pages, is not in PATH",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Setenv("PATH", dir)
+			if mode == "none" {
+				alone := t.TempDir()
+				if err := os.Symlink(filepath.Join(dir, "go"), filepath.Join(alone, "go")); err != nil {
+					t.Fatal(err)
+				}
+				t.Setenv("PATH", alone)
+			}
+			t.Setenv("FAKE_MODE", mode)
+			cache := t.TempDir()
+			_, err := newFetcher(cache, nil).ensure(t.Context(), pkg)
+			if want != "" {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+				nothingHalf(t, cache)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs, err := os.ReadFile(filepath.Join(dir, "npm-runs"))
+			if err != nil || !strings.Contains(string(runs), "--ignore-scripts") {
+				t.Errorf("npm ran as %s %v", runs, err)
+			}
+			built, err := os.ReadFile(filepath.Join(dir, "runs"))
+			if err != nil || !strings.Contains(string(built), "build -C "+cache) {
+				t.Errorf("not built from a copy: %s %v", built, err)
+			}
+		})
+	}
+}
+
+// What is built or set up beside the packages of registries is pinned too.
+func TestMailboxIsPinned(t *testing.T) {
+	if p := mailpit; !strings.Contains(p.Coordinates, "@v"+p.Version+" ") || !strings.HasPrefix(p.SHA256, "h1:") || !strings.HasSuffix(p.ldflags, "=v"+p.Version) {
+		t.Errorf("%+v", p)
+	}
+	if got := MissingMailbox(t.TempDir()); len(got) != 1 {
+		t.Errorf("an empty cache lacks %v", got)
+	}
+}
+
 func mode755(t *testing.T, path string) bool {
 	t.Helper()
 	return mode(t, path) == 0o755

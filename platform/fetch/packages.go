@@ -1,17 +1,23 @@
 package fetch
 
-import "github.com/datameesh/datameesh/platform/dbt"
+import (
+	"context"
+
+	"github.com/datameesh/datameesh/platform/dbt"
+)
 
 // A Package is one third-party program of the mesh as a package registry offers it.
 type Package struct {
 	Name    string
 	Version string
 	// Client is the ordinary program that downloads it, "mvn", "pip" or "go", so
-	// that the mirrors, proxies and credentials set up for it apply.
+	// that the mirrors, proxies and credentials set up for it apply; "http" for
+	// what no registry has and we download ourselves.
 	Client string
 	// Coordinates say what to ask the client for: group:artifact:version:type
 	// and perhaps :classifier for mvn, name==version for pip, module@version
-	// and the package of its program for go. Empty for a set of files.
+	// and the package of its program for go, the address for http. Empty for a
+	// set of files.
 	Coordinates string
 	// SHA256 of the downloaded file, hexadecimal. For go the h1 sum of the
 	// module, as in go.sum: the module's own go.sum pins everything that its
@@ -28,6 +34,11 @@ type Package struct {
 	set []library
 	// lock is the list of requirements, with hashes, of a virtual environment.
 	lock string
+	// prepare completes a copy of a Go module's source before it is built; nil
+	// when it is complete.
+	prepare func(ctx context.Context, source string, pkg Package, t *tracker) error
+	ldflags string // of go build
+	fix     string // what to do when it cannot be downloaded by http
 }
 
 // String is the name and the version, as in "trino 476".
@@ -134,6 +145,21 @@ var (
 // dbt transforms what the domains offer; the sizes are about what pip fetches
 // and installs.
 var dbtEnvironment = virtualEnvironment("dbt", dbt.Version, dbt.Lock, 41_000_000, 240_000_000)
+
+// mailpit keeps the mail that the mesh sends and shows it.
+var mailpit = Package{
+	Name:        "mailpit",
+	Version:     "1.27.11",
+	Client:      "go",
+	Coordinates: "github.com/axllent/mailpit@v1.27.11 .",
+	SHA256:      "h1:57cO1Tlekptm80OBxry0wW/9Nc1WxzEjh12SC2LCrx0=",
+	Bytes:       26_000_000,
+	TreeBytes:   27_000_000,
+	layout:      1,
+	unpack:      unpackProgram,
+	prepare:     buildPages,
+	ldflags:     "-s -w -X github.com/axllent/mailpit/config.Version=v1.27.11",
+}
 
 // mavenDependencyPlugin is pinned, because Maven otherwise takes the newest.
 const mavenDependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
