@@ -170,7 +170,7 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 	case removed && lookErr == nil:
 		say(log, "Removed the account %s, which this mesh had made.", a.Name)
 	}
-	remove := append(serverFolders(d), d.Bin(), d.Project(), d.MeshFile())
+	remove := append(serverFolders(d), d.Bin(), d.Project(), d.Dashboards(), d.MeshFile())
 	leftovers, err := filepath.Glob(filepath.Join(string(d), ".mesh.json-*"))
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newExportCommand(),
 		newCompactCommand(),
 		newStatsCommand(),
+		newGrafanaCommand(),
 		newCredentialsCommand(),
 		newCACommand(),
 		// What meesh runs itself:
@@ -55,6 +56,7 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newDBTBuildCommand(),
 		newDBTDocsCommand(),
 		newDBTRefreshCommand(),
+		newGrafanaPeopleCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, err)

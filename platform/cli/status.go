@@ -50,6 +50,9 @@ does not run.`,
 				if len(components) > 0 {
 					writeStatusTable(c, components)
 				}
+				if m, err := state.Load(d); err == nil && runErr == nil && m.Lake() && m.Tools.Grafana == nil {
+					say(os.Stderr, "%s", noGrafana())
+				}
 			} else if err := writeStatus(out, components); err != nil {
 				return err
 			}

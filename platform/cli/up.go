@@ -278,6 +278,9 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 	if err := u.useCache(ctx, cache); err != nil {
 		return err
 	}
+	if err := u.findGrafana(ctx, cache, a); err != nil {
+		return err
+	}
 	if err := state.Save(u.dir, u.mesh); err != nil {
 		return err
 	}
@@ -332,6 +335,7 @@ func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]
 	if m.Lake() {
 		in.Store = fetch.Store(m.ObjectStore)
 		in.Missing = slices.Concat(in.Missing, fetch.MissingLake(cache, in.Store), fetch.MissingDBT(cache))
+		in.Optional = fetch.MissingMailbox(cache)
 	}
 	before, err := state.Load(d)
 	samePorts := err == nil && before.PortOffset == m.PortOffset
@@ -344,8 +348,9 @@ func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]
 
 // A part of the mesh is what is fetched together and started without the rest.
 type part struct {
-	name    string
-	missing bool // from the cache
+	name     string
+	missing  bool // from the cache
+	optional bool // the mesh is complete without it
 	// fetch returns where the programs lie, to be noted by the caller: parts
 	// are fetched side by side.
 	fetch func(context.Context) (note func(*state.Tools), err error)
@@ -381,6 +386,14 @@ func (u *upRun) parts(cache string) []part {
 				t.ObjectStore, t.Metastore, t.MetastoreLibraries, t.MetastoreJava = tree.ObjectStore, tree.Metastore, tree.Libraries, tree.Java
 			}, err
 		},
+	}, part{
+		name:     "the mailbox",
+		missing:  len(fetch.MissingMailbox(cache)) > 0,
+		optional: true,
+		fetch: func(ctx context.Context) (func(*state.Tools), error) {
+			folder, err := fetch.Mailbox(ctx, cache, u.view.Fetch)
+			return func(t *state.Tools) { t.Mailbox = folder }, err
+		},
 	})
 }
 
@@ -404,6 +417,8 @@ func (u *upRun) useCache(ctx context.Context, cache string) error {
 			u.mesh.Tools.Java, u.mesh.Tools.Trino = "", ""
 		case "dbt":
 			u.mesh.Tools.DBT = ""
+		case "the mailbox":
+			u.mesh.Tools.Mailbox = ""
 		default:
 			u.mesh.Tools.ObjectStore, u.mesh.Tools.Metastore = "", ""
 		}
@@ -472,6 +487,10 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if r.err != nil && r.part.optional && ctx.Err() == nil {
+			u.view.Line("Note: %s is left out: %v", r.part.name, r.err)
+			continue
+		}
 		if r.err != nil {
 			u.view.Line("The core runs; %s could not be fetched. Try again with: %s up", r.part.name, self())
 			return &exitError{exitUnreachable, r.err}
@@ -495,6 +514,12 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 		u.view.Line("Data lake ready in %s.", u.elapsed())
 		if err := u.marts(ctx); err != nil {
 			return err
+		}
+		if err := u.await(ctx, local.Pages); err != nil {
+			return err
+		}
+		if found := u.mesh.Tools.Grafana; found != nil {
+			u.view.Line("Grafana %s ready in %s.", found.Version, u.elapsed())
 		}
 	}
 	return u.summary(ctx)
@@ -575,6 +600,9 @@ func (u *upRun) summary(ctx context.Context) error {
 	say(w, "")
 	say(w, "customers of sales JOIN leads of marketing ON email: %d rows, in %.2f s", count, took.Seconds())
 	say(w, "data as of %s; renew with: %s seed --force --as-of today", u.mesh.AsOf, self())
+	if u.mesh.Lake() && u.mesh.Tools.Grafana == nil {
+		say(w, "%s", noGrafana())
+	}
 	say(w, "Next: %s demo", self())
 	return nil
 }
@@ -597,6 +625,12 @@ func urlTable(out io.Writer, m state.Mesh) error {
 	if m.Lake() {
 		say(w, "  Object store\thttp://localhost:%d  buckets %s, %s; page http://localhost:%d",
 			m.Port(topology.PortObjectStore), objectstore.Lake, objectstore.Backups, m.Port(topology.PortObjectStoreConsole))
+		if m.Tools.Grafana != nil {
+			say(w, "  Grafana\thttp://localhost:%d", m.Port(topology.PortGrafana))
+		}
+		if m.Tools.Mailbox != "" {
+			say(w, "  Mailbox\thttp://localhost:%d  SMTP localhost:%d", m.Port(topology.PortMailbox), m.Port(topology.PortMailboxSMTP))
+		}
 		say(w, "  dbt documents\thttp://localhost:%d", m.Port(topology.PortDBTDocs))
 		say(w, "  Hive metastore\tthrift://localhost:%d", m.Port(topology.PortHiveMetastore))
 	}

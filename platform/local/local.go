@@ -24,11 +24,12 @@ import (
 )
 
 // Groups of components. The core is ready before Trino is; the data lake needs
-// neither Trino nor the domains.
+// neither Trino nor the domains, and the pages need a database alone.
 const (
 	Core  = "core"
 	Trino = "trino"
 	Lake  = "lake"
+	Pages = "pages"
 )
 
 // Programs that the mesh runs; "meesh up" copies them from beside itself into
@@ -122,6 +123,11 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 		if m.Refresh != "" {
 			specs = append(specs, mm.dbtRefresh())
 		}
+		pages, err := mm.pages()
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, pages...)
 	}
 	return specs, nil
 }
@@ -394,6 +400,8 @@ func Ports(m state.Mesh) map[int]string {
 		}
 		ports[m.Port(topology.PortHiveMetastore)] = metastore
 		ports[m.Port(topology.PortDBTDocs)] = dbtDocs
+		ports[m.Port(topology.PortMailbox)], ports[m.Port(topology.PortMailboxSMTP)] = mailbox, mailbox
+		ports[m.Port(topology.PortGrafana)] = grafanaServer
 	}
 	for n := range m.TrinoWorkers {
 		ports[trino.WorkerPort(m, n+1)] = "trino-" + trino.WorkerID(n+1)

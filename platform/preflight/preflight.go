@@ -42,6 +42,7 @@ type Input struct {
 	StateDir string
 	CacheDir string
 	Missing  []fetch.Package // what the cache does not hold yet
+	Optional []fetch.Package // missing too, but the mesh starts without them
 	Store    fetch.Store     // of the data lake; empty without one
 	Workers  int             // of Trino
 	Build    bool            // say whether go and gcc are there, too; without them is a warning
@@ -151,6 +152,9 @@ func (m machine) run(ctx context.Context, in Input) []Check {
 	}
 	if want := wanted(in.Missing, "go"); want != "" || in.Build {
 		checks = append(checks, m.checkGo(ctx, want))
+	}
+	if len(in.Optional) > 0 {
+		checks = append(checks, m.checkNPM(ctx, in.Optional))
 	}
 	if in.Build {
 		checks = append(checks, m.checkCompiler(ctx))
@@ -352,7 +356,7 @@ func (m machine) checkDisk(in Input) []Check {
 		dirs  []string
 	}
 	var downloads int64
-	for _, p := range in.Missing {
+	for _, p := range slices.Concat(in.Missing, in.Optional) {
 		downloads += p.Bytes + p.TreeBytes
 	}
 	if downloads > 0 {
@@ -550,6 +554,23 @@ func (m machine) checkGo(ctx context.Context, want string) Check {
 	}
 	c.Warning, c.Fix = want == "", "Install Go 1.26 or newer."
 	return c
+}
+
+// checkNPM only warns: what is built by it is left out without it.
+func (m machine) checkNPM(ctx context.Context, optional []fetch.Package) Check {
+	want := wanted(optional, "go")
+	c := Check{Name: "npm", Warning: true, Fix: "Install it (Debian 12: apt-get install nodejs npm)."}
+	path, err := m.look(c.Name)
+	if err != nil {
+		c.Found = "npm is not in PATH; without it there is no mailbox (" + want + ")"
+		return c
+	}
+	out, err := m.output(ctx, path, "--version")
+	if err != nil {
+		c.Found = fmt.Sprintf("%s does not run (%s); without it there is no mailbox (%s)", path, first(out), want)
+		return c
+	}
+	return Check{Name: c.Name, OK: true, Found: first(out)}
 }
 
 // checkCompiler only warns: the mesh itself needs no C compiler.

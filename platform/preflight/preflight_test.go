@@ -220,6 +220,17 @@ func TestShortfalls(t *testing.T) {
 			in.Store = fetch.MinIO
 			m.mark = func(string) error { return syscall.ENOTSUP }
 		}, "", false, "", ""},
+		{"lake: no npm", func(m *machine, in *Input) {
+			withLake(in)
+			in.Optional = []fetch.Package{{Name: "mailpit", Version: "1", Client: "go"}}
+			m.look = absent("npm")
+		}, "npm", true, "without it there is no mailbox (mailpit 1)", "apt-get install nodejs npm"},
+		{"lake: npm is broken", func(m *machine, in *Input) {
+			withLake(in)
+			in.Optional = []fetch.Package{{Name: "mailpit", Version: "1", Client: "go"}}
+			m.output = broken("npm")
+		}, "npm", true, "does not run (it is broken)", "apt-get install nodejs npm"},
+		{"no npm, but none needed", func(m *machine, in *Input) { m.look = absent("npm") }, "", false, "", ""},
 		{"no gcc", func(m *machine, _ *Input) { m.look = absent("gcc") }, "gcc", true, "race detector", "gcc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

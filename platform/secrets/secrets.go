@@ -55,7 +55,12 @@ func (s Secret) file() string {
 	}
 }
 
-const trinoSharedSecret = "trino-shared-secret"
+// Names of the internal secrets.
+const (
+	trinoSharedSecret = "trino-shared-secret"
+	grafanaAdmin      = "grafana-admin"
+	grafanaSecretKey  = "grafana-secret-key"
+)
 
 // storeName is the name of the secret of an object store key.
 func storeName(access string) string { return "s3/" + access }
@@ -156,7 +161,9 @@ func wanted() []Secret {
 		all = append(all, Secret{KindStore, storeName(p.Name), "secret key of the access key " + p.Name + ", " + p.Does})
 	}
 	all = append(all, Secret{KindStore, storeName(topology.StoreRoot), "secret key of the access key " + topology.StoreRoot + ", makes buckets and keys"})
-	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"})
+	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"},
+		Secret{KindInternal, grafanaAdmin, "Grafana's account that makes the others"},
+		Secret{KindInternal, grafanaSecretKey, "encrypts what Grafana keeps in its database"})
 }
 
 // List lists the secrets of the mesh without their values.
@@ -213,6 +220,16 @@ func (s *Store) StoreKey(access string) (string, error) {
 // TrinoSharedSecret returns what the nodes of Trino show each other.
 func (s *Store) TrinoSharedSecret() (string, error) {
 	return s.read(Secret{Kind: KindInternal, Name: trinoSharedSecret}.file())
+}
+
+// Grafana returns the password of Grafana's first account and the key that it
+// encrypts with.
+func (s *Store) Grafana() (admin, key string, err error) {
+	if admin, err = s.read(Secret{Kind: KindInternal, Name: grafanaAdmin}.file()); err != nil {
+		return "", "", err
+	}
+	key, err = s.read(Secret{Kind: KindInternal, Name: grafanaSecretKey}.file())
+	return admin, key, err
 }
 
 // People are those who can log in to Trino, service users last. The person

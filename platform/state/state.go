@@ -23,7 +23,7 @@ const RootParent = "/var/lib/datameesh"
 
 // A Dir is the state folder of one mesh, an absolute path.
 //
-// The folder itself, Bin and Project belong to who ran "meesh up"; the other folders
+// The folder itself, Bin, Project and Dashboards belong to who ran "meesh up"; the other folders
 // belong to the account of the servers. So root never writes where the
 // servers' account could have planted a link.
 type Dir string
@@ -58,6 +58,10 @@ func (d Dir) Project() string { return filepath.Join(string(d), "project") }
 
 // DBT holds what dbt writes: results, logs, documents.
 func (d Dir) DBT() string { return filepath.Join(string(d), "dbt") }
+
+// Dashboards holds the generated dashboards and what provisions them; like Bin it
+// belongs to who ran "meesh up".
+func (d Dir) Dashboards() string { return filepath.Join(string(d), "dashboards") }
 
 // MeshFile is the file that Load reads.
 func (d Dir) MeshFile() string { return filepath.Join(string(d), "mesh.json") }
@@ -111,6 +115,16 @@ type Tools struct {
 	MetastoreJava      string `json:"metastoreJava,omitempty"`      // JAVA_HOME of the metastore
 
 	DBT string `json:"dbt,omitempty"` // holds bin/dbt
+
+	Mailbox string   `json:"mailbox,omitempty"` // holds bin/mailpit
+	Grafana *Grafana `json:"grafana,omitempty"`
+}
+
+// Grafana is one that was found on this machine, or installed.
+type Grafana struct {
+	Home    string `json:"home"`    // holds public and conf
+	Program string `json:"program"` // grafana, or grafana-server before 9.4
+	Version string `json:"version"` // "12.4.11"
 }
 
 // Port is where this mesh has what the topology puts on port n.

@@ -11,7 +11,7 @@ func TestRoles(t *testing.T) {
 		"sales-db":     "postgres sales_owner sales_app trino_ro grafana_ro notebook_ro",
 		"sales-api-db": "postgres apimetrics_owner apimetrics_app trino_ro grafana_ro notebook_ro",
 		"marketing-db": "postgres marketing_owner apimetrics_owner marketing_app apimetrics_app trino_ro grafana_ro notebook_ro",
-		"platform-db":  "postgres analytics_owner hive_owner verify trino_analytics grafana_ro notebook_ro",
+		"platform-db":  "postgres analytics_owner hive_owner grafana_owner verify trino_analytics grafana_ro notebook_ro",
 	}
 	if len(Servers) != len(want) {
 		t.Errorf("%d servers, want %d", len(Servers), len(want))

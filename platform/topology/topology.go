@@ -20,6 +20,10 @@ const (
 
 	PortDBTDocs = 30082
 
+	PortMailbox     = 30025 // page
+	PortMailboxSMTP = 30026
+	PortGrafana     = 30030
+
 	PortCollector = 30886 // health of mesh-collector
 
 	PortTrino         = 30808 // https, for people and programs
@@ -98,6 +102,7 @@ var Servers = []Server{
 			{Name: "ops", Readers: []string{RoleGrafana}, TableReaders: []string{RoleGrafana}},
 		}},
 		{Name: "hive_metastore", Owner: "hive_owner", Private: true},
+		{Name: DatabaseGrafana, Owner: RoleGrafanaOwner, Private: true}, // people, folders, what is saved in Grafana
 		// verify reads the domains through postgres_fdw: the path that checks
 		// Trino's answers without using Trino.
 		{Name: "verify", Owner: "verify", Private: true},
@@ -111,6 +116,15 @@ const (
 	RoleGrafana  = "grafana_ro"
 	RoleNotebook = "notebook_ro"
 )
+
+// Grafana keeps its own state in a database of its own.
+const (
+	DatabaseGrafana  = "grafana"
+	RoleGrafanaOwner = "grafana_owner"
+)
+
+// MailDomain is the domain of the people's mail addresses; nothing leaves the machine.
+const MailDomain = "datameesh.example"
 
 // RoleAnalytics is the role that Trino's catalog sales_analytics works as; it
 // owns the schemas there.
