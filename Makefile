@@ -49,7 +49,7 @@ verify: ## generated files are what the code makes; differences are said in word
 	@$(GO) run ./dashboards -verify dashboards/json
 
 .PHONY: test check
-test: lint verify test/modules test/unit test/openapi test/e2e test/crash ## everything that CI runs
+test: lint verify test/modules test/unit test/openapi test/e2e test/crash test/grafana ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -86,6 +86,10 @@ test/openapi: build ## schemathesis against the services; SCHEMATHESIS_EXAMPLES=
 .PHONY: test/lake
 test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)
 	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 30m -p 1 ./platform/objectstore ./platform/lake
+
+.PHONY: test/grafana
+test/grafana: build $(GOTESTSUM) ## a real Grafana in a mesh of its own; without one (GRAFANA_HOME, meesh grafana install) it is not run
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags grafana -timeout 60m -run '^TestGrafana$$' ./platform/grafana
 
 .PHONY: test/modules
 test/modules: ## each module builds and vets alone, without the workspace
