@@ -255,6 +255,20 @@ func TestMeshNamesThePanelThatFails(t *testing.T) {
 	t.Error("no dashboard marketing-roi")
 }
 
+// A page opens as it is set up, not only with the range of these tests.
+func TestMeshOpensEveryDashboard(t *testing.T) {
+	sources := connect(t)
+	dashboards, err := Load(os.DirFS(generated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dashboards {
+		if n, err := sources.Open(t.Context(), d, time.Now()); err != nil || n < len(d.Panels) {
+			t.Errorf("%s: %d queries, %v", d.Title, n, err)
+		}
+	}
+}
+
 // Without the database of one domain its own panels say so, by their names, and the
 // others stay; when it is back, all is well.
 func TestMeshSaysWhichDatabaseIsAway(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 // A Dashboard is what its file says about queries.
 type Dashboard struct {
 	UID, Title, Folder string
+	From               string // where its range begins when it is opened: "now-90d"
 	Variables          []Variable
 	Panels             []Panel
 }
@@ -53,8 +54,11 @@ type Query struct {
 }
 
 type file struct {
-	UID        string `json:"uid"`
-	Title      string `json:"title"`
+	UID   string `json:"uid"`
+	Title string `json:"title"`
+	Time  struct {
+		From string `json:"from"`
+	} `json:"time"`
 	Templating struct {
 		List []struct {
 			Name       string    `json:"name"`
@@ -116,7 +120,7 @@ func parse(text []byte) (Dashboard, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return Dashboard{}, err
 	}
-	d := Dashboard{UID: f.UID, Title: f.Title}
+	d := Dashboard{UID: f.UID, Title: f.Title, From: f.Time.From}
 	for _, v := range f.Templating.List {
 		if v.Type != "query" || !v.Multi || !v.IncludeAll {
 			return Dashboard{}, fmt.Errorf("variable %s is no query with several values and all of them", v.Name)

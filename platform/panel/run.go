@@ -105,6 +105,31 @@ func (s Sources) Values(ctx context.Context, d Dashboard, v View) (map[string][]
 	return v.Values, nil
 }
 
+// Open runs what the dashboard asks when somebody opens it at the moment now, with
+// everything chosen, and says how many queries that were.
+func (s Sources) Open(ctx context.Context, d Dashboard, now time.Time) (queries int, err error) {
+	v := View{To: now}
+	if v.From, err = ParseFrom(d.From, now); err != nil {
+		return 0, err
+	}
+	// Grafana asks for about as many points as the panel has pixels.
+	const points = 1000
+	v.Interval = max(v.To.Sub(v.From)/points, time.Second)
+	if v.Values, err = s.Values(ctx, d, v); err != nil {
+		return 0, err
+	}
+	queries = len(d.Variables)
+	for _, p := range d.Panels {
+		for _, q := range p.Queries {
+			if _, err := s.Run(ctx, q, v); err != nil {
+				return queries, fmt.Errorf("panel %q: %w", p.Title, err)
+			}
+			queries++
+		}
+	}
+	return queries, nil
+}
+
 // Draws says why the panel's type cannot draw the table; nil when it can.
 func (p Panel) Draws(t Table) error {
 	numbers := func(from int) error {
