@@ -83,6 +83,9 @@ func diagnose(ctx context.Context) ([]preflight.Check, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if m.Lake() {
+		checks = append(checks, checkGrafana(ctx, m, cache))
+	}
 	return append(checks, checkMesh(components, runErr)...), nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/grafana"
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/preflight"
 	"github.com/datameesh/datameesh/platform/state"
 )
 
@@ -71,19 +72,40 @@ func noGrafana() string {
 	return fmt.Sprintf("The dashboards wait for a Grafana: %[1]s grafana install, or %[2]s=FOLDER of one that is here; then %[1]s up", self(), grafana.HomeVariable)
 }
 
+// lookForGrafana finds the Grafana that the mesh would run. The one that it ran
+// before is among the candidates, so that the variable need not be set each time.
+func lookForGrafana(ctx context.Context, m state.Mesh, cache string) (grafana.Installation, error) {
+	candidates := fetch.InstalledGrafana(cache)
+	if m.Tools.Grafana != nil {
+		candidates = append(candidates, m.Tools.Grafana.Home)
+	}
+	return grafana.Find(ctx, candidates...)
+}
+
+// checkGrafana only warns: without one everything else runs.
+func checkGrafana(ctx context.Context, m state.Mesh, cache string) preflight.Check {
+	c := preflight.Check{Name: "Grafana", Warning: true}
+	found, err := lookForGrafana(ctx, m, cache)
+	switch {
+	case errors.Is(err, grafana.ErrNone):
+		c.Found, c.Fix = "none; nothing shows the dashboards", fmt.Sprintf("Run: %s grafana install, or name one that is here: %s=FOLDER.", self(), grafana.HomeVariable)
+	case err != nil: // "up" refuses it
+		c.Found, c.Warning, c.Fix = err.Error(), false, "Mend or unset "+grafana.HomeVariable+"."
+	default:
+		return preflight.Check{Name: c.Name, OK: true, Found: found.Version + " in " + found.Home}
+	}
+	return c
+}
+
 // findGrafana notes which Grafana the mesh runs, none when there is none, and
 // copies the dashboards to where its account reads them.
 func (u *upRun) findGrafana(ctx context.Context, cache string, a account.Account) error {
-	before := u.mesh.Tools.Grafana
-	u.mesh.Tools.Grafana = nil
 	if !u.mesh.Lake() {
+		u.mesh.Tools.Grafana = nil
 		return nil
 	}
-	candidates := fetch.InstalledGrafana(cache)
-	if before != nil { // the variable need not be set each time
-		candidates = append(candidates, before.Home)
-	}
-	found, err := grafana.Find(ctx, candidates...)
+	found, err := lookForGrafana(ctx, u.mesh, cache)
+	u.mesh.Tools.Grafana = nil
 	if errors.Is(err, grafana.ErrNone) {
 		return nil
 	}

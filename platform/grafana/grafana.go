@@ -35,8 +35,11 @@ type Installation struct {
 	Version string // "12.4.11"
 }
 
-// homes is where packages put Grafana.
-var homes = []string{"/usr/share/grafana", "/opt/grafana", "/usr/local/share/grafana"}
+// packaged is where Debian's and Red Hat's packages put Grafana, its programs apart.
+const packaged = "/usr/share/grafana"
+
+// homes is where people and packages put Grafana.
+var homes = []string{packaged, "/opt/grafana", "/usr/local/share/grafana"}
 
 // Find looks for a Grafana in $GRAFANA_HOME, the folders given, PATH and where
 // packages put it, in this order; ErrNone when there is none. One in
@@ -81,8 +84,11 @@ func look(ctx context.Context, home string) (Installation, error) {
 	if _, err := os.Stat(filepath.Join(home, "conf", "defaults.ini")); err != nil {
 		return Installation{}, fmt.Errorf("it holds no Grafana: %w", err)
 	}
-	// Packages put the program beside others, archives into bin.
-	for _, folder := range []string{filepath.Join(home, "bin"), "/usr/sbin", "/usr/bin"} {
+	folders := []string{filepath.Join(home, "bin")}
+	if home == packaged {
+		folders = append(folders, "/usr/sbin", "/usr/bin")
+	}
+	for _, folder := range folders {
 		for _, name := range programs {
 			program := filepath.Join(folder, name)
 			if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
@@ -177,7 +183,7 @@ type Command struct {
 // Command writes the server's settings below c.Dir and says how it is run.
 func (c Config) Command() (Command, error) {
 	settings := filepath.Join(c.Dir, "grafana.ini")
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.Dir, "data"), 0o700); err != nil {
 		return Command{}, fmt.Errorf("configure Grafana: %w", err)
 	}
 	if err := os.WriteFile(settings, ini, 0o600); err != nil {
