@@ -280,7 +280,11 @@ func (f *fetcher) fetch(ctx context.Context, cache, dir string, pkg Package, t *
 	if err != nil {
 		return err
 	}
-	t.step(Verifying, pkg.Bytes, "")
+	size := pkg.Bytes
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	t.step(Verifying, size, "")
 	if err := verify(ctx, file, pkg, t); err != nil {
 		return err
 	}
