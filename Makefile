@@ -42,14 +42,14 @@ seed: build ## fill the databases of the running mesh with fake data
 dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
 
-dashboards/report: ## run every panel on the running mesh, write docs/dashboards.md
+dashboards/report: build ## run every panel on a mesh (MEESH_HOME, or one of its own), write docs/dashboards.md
 	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh ./platform/panel -run TestMeshDrawsEveryPanel
 
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json
 
 .PHONY: test check
-test: lint verify test/modules test/unit test/openapi test/e2e test/crash test/grafana ## everything that CI runs
+test: lint verify test/modules test/unit test/openapi test/e2e test/dashboards test/crash test/grafana ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -86,6 +86,10 @@ test/openapi: build ## schemathesis against the services; SCHEMATHESIS_EXAMPLES=
 .PHONY: test/lake
 test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)
 	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 30m -p 1 ./platform/objectstore ./platform/lake
+
+.PHONY: test/dashboards
+test/dashboards: build $(GOTESTSUM) ## every query of the dashboards and alerts, on a whole mesh of its own or on that in MEESH_HOME
+	@$(GOTESTSUM) --format pkgname -- -race -count=1 -tags mesh -timeout 40m ./platform/panel
 
 .PHONY: test/grafana
 test/grafana: build $(GOTESTSUM) ## a real Grafana in a mesh of its own; without one (GRAFANA_HOME, meesh grafana install) it is not run

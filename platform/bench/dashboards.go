@@ -4,21 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/datameesh/datameesh/platform/freeport"
-	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/meshrun"
 	"github.com/datameesh/datameesh/platform/panel"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
@@ -39,37 +34,20 @@ func pageQueries(ctx context.Context, r *rig) (_ samples, err error) {
 	if err != nil {
 		return samples{}, fmt.Errorf("%w: %w", errUnreached, err)
 	}
-	// Not in the rig's folder: under root the servers' account must be able to enter.
-	parent, err := os.MkdirTemp("", "bench-mesh-")
-	if err != nil {
-		return samples{}, err
-	}
-	defer func() {
-		if rmErr := os.Remove(parent); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
-			err = errors.Join(err, rmErr)
-		}
-	}()
-	if err := os.Chmod(parent, 0o755); err != nil {
-		return samples{}, err
-	}
-	home := state.Dir(filepath.Join(parent, "mesh"))
-	offset, err := freeport.Offset(func(offset int) map[int]string {
-		return local.Ports(state.Mesh{PortOffset: offset, Profile: state.ProfileFull})
-	})
-	if err != nil {
-		return samples{}, err
-	}
 	scale := "load"
 	if r.short {
 		scale = "small"
 	}
 	began := time.Now()
-	defer func() { err = errors.Join(err, r.meesh(context.WithoutCancel(ctx), home, "down", "--volumes")) }()
-	if err := r.meesh(ctx, home, "up", "--scale", scale, "--port-offset", strconv.Itoa(offset)); err != nil {
+	mesh, err := meshrun.Up(ctx, r.bin, "--scale", scale)
+	if mesh != nil {
+		defer func() { err = errors.Join(err, mesh.Down()) }()
+	}
+	if err != nil {
 		return samples{}, err
 	}
 	say("  a mesh of scale %s with its marts: after %s", scale, time.Since(began).Round(time.Second))
-	sources, closeAll, err := connectSources(ctx, home)
+	sources, closeAll, err := connectSources(ctx, mesh.Home)
 	if err != nil {
 		return samples{}, err
 	}
@@ -105,22 +83,6 @@ func measurePages(ctx context.Context, r *rig, sources panel.Sources, dashboards
 		say("  %-30s %.3f s", d.Title, slowest[d.Title])
 	}
 	return s, nil
-}
-
-// meesh runs a command on the mesh in the folder.
-func (r *rig) meesh(ctx context.Context, home state.Dir, args ...string) error {
-	command := exec.CommandContext(ctx, filepath.Join(r.bin, "meesh"), args...)
-	command.Env = append(os.Environ(), state.HomeVariable+"="+string(home))
-	// A group of its own: Ctrl-C is for the benchmark, which then stops it.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 30 * time.Second
-	out, err := command.CombinedOutput()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("meesh %s: %w\n%s", strings.Join(args, " "), err, strings.Join(lines[max(0, len(lines)-8):], "\n"))
-	}
-	return nil
 }
 
 // connectSources connects to what the data sources of a mesh lead to.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/grafana"
+	"github.com/datameesh/datameesh/platform/meshrun"
 	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/panel"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -29,6 +30,7 @@ import (
 // A suite is a real Grafana in a mesh of its own.
 type suite struct {
 	*meshtest.Mesh
+	run        *meshrun.Mesh
 	found      grafana.Installation
 	dashboards []panel.Dashboard
 	alerts     []panel.Alert
@@ -50,7 +52,8 @@ func TestGrafana(t *testing.T) {
 	}
 	t.Logf("Grafana %s in %s", found.Version, found.Home)
 	t.Setenv(grafana.HomeVariable, found.Home)
-	s := &suite{Mesh: start(t), found: found}
+	s := &suite{found: found}
+	s.run, s.Mesh = start(t)
 	folder := os.DirFS("../../dashboards/json")
 	if s.dashboards, err = panel.Load(folder); err != nil {
 		t.Fatal(err)
@@ -59,7 +62,7 @@ func TestGrafana(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mails = grafana.Client{URL: fmt.Sprintf("http://127.0.0.1:%d", s.Port(topology.PortMailbox))}
-	meesh(t, "export") // else the lake has no tables to show
+	s.meesh(t, "export") // else the lake has no tables to show
 
 	t.Run("provisioned", s.provisioned)
 	t.Run("people", s.people)
@@ -489,7 +492,7 @@ func (s *suite) pid(t *testing.T, component string) int {
 		Name string
 		PID  int
 	}
-	out := meesh(t, "status", "-o", "json")
+	out := s.meesh(t, "status", "-o", "json")
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -525,11 +528,11 @@ func (s *suite) conversion(t *testing.T) {
 // A second "up" changes nothing: nobody is made or asked for a password again.
 func (s *suite) again(t *testing.T) {
 	before := s.pid(t, "grafana")
-	meesh(t, "up")
+	s.meesh(t, "up")
 	if after := s.pid(t, "grafana"); after != before {
 		t.Errorf("Grafana was restarted: %d, then %d", before, after)
 	}
-	if log := meesh(t, "logs", "grafana-people", "-n", "1000"); strings.Count(log, "sarah made") != 1 || strings.Contains(log, "password set") {
+	if log := s.meesh(t, "logs", "grafana-people", "-n", "1000"); strings.Count(log, "sarah made") != 1 || strings.Contains(log, "password set") {
 		t.Errorf("the people were made as follows:\n%s", log)
 	}
 }

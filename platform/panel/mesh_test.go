@@ -18,9 +18,10 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-// These tests need a mesh with marts in the folder $MEESH_HOME:
+// These tests run on the mesh in the folder $MEESH_HOME, which must have marts and a
+// lake, or start one:
 //
-//	MEESH_HOME=… go test -tags mesh ./panel
+//	go test -tags mesh ./panel
 
 const generated = "../../dashboards/json"
 
