@@ -46,6 +46,8 @@ var claims = []claim{
 	{"get-by-id-flask", "GET a customer by id", "Flask, psycopg2, gunicorn -w 2, connections kept", "×", higher, 6, 8, flaskByID},
 	{"p99-half-load", "p99 of GET by id at half the maximum rate, open loop", "p50 of the same run", "×", lower, 10, 5, tail},
 	{"memory", "resident memory of the Sales API at full load", "", "MB", lower, 128, 64, memory},
+	{"dbt-run", "dbt run --full-refresh of all models", "their compiled statements alone", "×", lower, 8, 4, dbtRuns},
+	{"dbt-build", "meesh dbt build: models, tests, publishing", "", "s", lower, 60, 45, dbtRuns},
 	{"page-queries", "all queries of the slowest dashboard together, 1,000,000 orders", "", "s", lower, 1, 0.5, pageQueries},
 }
 

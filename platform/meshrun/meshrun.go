@@ -87,6 +87,12 @@ func (m *Mesh) Run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// Port is where the mesh has the port of the topology.
+func (m *Mesh) Port(port int) (int, error) {
+	mesh, err := state.Load(m.Home)
+	return mesh.Port(port), err
+}
+
 // watchOver starts a process that removes the mesh when this one is gone, also when it
 // was killed or ran out of time.
 func (m *Mesh) watchOver(parent string) (err error) {
