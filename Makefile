@@ -49,7 +49,7 @@ verify: ## generated files are what the code makes; differences are said in word
 	@$(GO) run ./dashboards -verify dashboards/json
 
 .PHONY: test check
-test: lint verify test/modules test/unit test/openapi test/e2e test/dashboards test/crash test/grafana ## everything that CI runs
+test: lint verify test/modules test/unit test/openapi test/e2e test/dashboards test/lake test/crash test/grafana ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -85,7 +85,7 @@ test/openapi: build ## schemathesis against the services; SCHEMATHESIS_EXAMPLES=
 
 .PHONY: test/lake
 test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)
-	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 30m -p 1 ./platform/objectstore ./platform/lake
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 45m -p 1 ./platform/objectstore ./platform/lake
 
 .PHONY: test/dashboards
 test/dashboards: build $(GOTESTSUM) ## every query of the dashboards and alerts, on a whole mesh of its own or on that in MEESH_HOME
