@@ -1,8 +1,8 @@
 # DataMeesh. `make` prints the menu below.
 
 GO       ?= go
-MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform
-PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector
+MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform k8s
+PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-setup
 
 # Tools are built once per machine from their exact version; Go's checksum
 # database verifies what is downloaded.
@@ -38,6 +38,17 @@ down: ## stop the mesh; its data stays (bin/meesh down --volumes removes it)
 seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
+# The module k8s is built alone: the workspace would give it the libraries of
+# the services, and the checks are to be those of one Kubernetes release.
+K8S := cd k8s && GOWORK=off
+
+.PHONY: policies k8s-golden
+policies: ## write the NetworkPolicies from k8s/network-matrix.yaml
+	@$(K8S) $(GO) run ./cmd/network-policies -root .
+
+k8s-golden: ## write what the overlays render to, k8s/check/testdata
+	@$(K8S) $(GO) test -count=1 ./check -run TestGolden -update
+
 .PHONY: dashboards dashboards/report verify
 dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
@@ -47,9 +58,10 @@ dashboards/report: build ## run every panel on a mesh (MEESH_HOME, or one of its
 
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json
+	@$(K8S) $(GO) run ./cmd/network-policies -root . -verify
 
 .PHONY: test check
-test: lint verify test/modules test/unit test/openapi test/e2e test/dashboards test/lake test/crash test/grafana ## everything that CI runs
+test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e test/dashboards test/lake test/crash test/grafana ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -58,6 +70,10 @@ TESTS_AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 .PHONY: test/unit
 test/unit: build $(GOTESTSUM) $(GOLANGCI_LINT) ## all Go tests with the race detector, on a PostgreSQL of their own
 	@GOLANGCI_LINT=$(GOLANGCI_LINT) $(GO) run ./platform/cmd/test-postgres $(GOTESTSUM) --format pkgname -- -race -shuffle=on -p $(TESTS_AT_ONCE) work
+
+.PHONY: test/k8s-offline
+test/k8s-offline: $(GOTESTSUM) ## the manifests without a cluster: schema, Pod Security, network matrix, rules, golden files
+	@$(K8S) $(GOTESTSUM) --format standard-verbose -- -count=1 ./...
 
 .PHONY: test/e2e
 test/e2e: build $(GOTESTSUM) ## a whole mesh on free ports: up, use, break, heal, down
@@ -117,7 +133,7 @@ fuzz: ## fuzz every parser for FUZZTIME each (the tests only run the corpus)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint with the walls of docs/design.md
-	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GOLANGCI_LINT) run ./...) || exit 1; done
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && if [ $$m = k8s ]; then export GOWORK=off; fi && $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 lint: lint/migrations
 

@@ -23,9 +23,9 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-// postgresSettings of every server, given on the command line so that a change
+// PostgresSettings of every server, given on the command line so that a change
 // of them restarts the server like a change of anything else.
-var postgresSettings = []string{
+var PostgresSettings = []string{
 	"listen_addresses=127.0.0.1",
 	// Clients come by TCP; a socket path below a deep folder would be too long.
 	"unix_socket_directories=",
@@ -47,7 +47,7 @@ func (m *mesh) postgresServer(server topology.Server) supervise.Spec {
 	data := m.dir.Data(server.Name)
 	port := m.Port(server.Port)
 	args := []string{"-D", data, "-p", strconv.Itoa(port)}
-	for _, s := range postgresSettings {
+	for _, s := range PostgresSettings {
 		args = append(args, "-c", s)
 	}
 	spec := m.spec(supervise.Server, server.Name, filepath.Join(m.Tools.PostgreSQL, "bin", "postgres"), args...)

@@ -14,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -25,14 +24,18 @@ const (
 	renewBefore = 60 * 24 * time.Hour
 )
 
-// CAFile is the path of the local CA's certificate, PEM. It is no secret.
-func (s *Store) CAFile() string { return filepath.Join(s.dir, "ca", "ca.pem") }
+// Names of the CA's certificate and key in the store.
+const (
+	caName    = "ca/ca.pem"
+	caKeyName = "ca/ca-key.pem"
+)
 
-func (s *Store) caKeyFile() string { return filepath.Join(s.dir, "ca", "ca-key.pem") }
+// CAFile is the path of the local CA's certificate, PEM. It is no secret.
+func (s *Store) CAFile() string { return folder(s.dir).path(caName) }
 
 // CA returns the local CA's certificate, PEM.
 func (s *Store) CA() ([]byte, error) {
-	b, err := os.ReadFile(s.CAFile())
+	b, err := s.kept.read(caName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNone
 	}
@@ -41,7 +44,7 @@ func (s *Store) CA() ([]byte, error) {
 
 // ensureCA makes the CA's key and certificate once.
 func (s *Store) ensureCA() (made bool, err error) {
-	if _, err := os.Stat(s.CAFile()); err == nil {
+	if _, err := s.kept.read(caName); err == nil {
 		return false, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -68,10 +71,10 @@ func (s *Store) ensureCA() (made bool, err error) {
 	}
 	// The certificate comes second: a CA whose key was never written must not
 	// be trusted by anybody.
-	if _, err := replaceFile(s.caKeyFile(), keyPEM); err != nil {
+	if _, err := s.kept.replace(caKeyName, keyPEM); err != nil {
 		return false, err
 	}
-	if _, err := replaceFile(s.CAFile(), encodeCertificate(cert)); err != nil {
+	if _, err := s.kept.replace(caName, encodeCertificate(cert)); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -90,43 +93,62 @@ func (s *Store) writeServerCertificate(path string, now time.Time) (changed bool
 			err = fmt.Errorf("write server certificate: %w", err)
 		}
 	}()
-	ca, caKey, err := s.loadCA()
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	content, err := s.serverCertificate(old, nil, now)
 	if err != nil {
 		return false, err
 	}
-	if old, err := os.ReadFile(path); err == nil {
-		if usable(old, ca, now.Add(renewBefore)) {
-			return false, secure(path)
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	return replaceFile(path, content)
+}
+
+// ServerCertificate makes a private key and a certificate for it, signed by the
+// CA for this machine and further host names, as one PEM text: what Trino takes
+// as its keystore. old is what it was before; it stays while it will serve.
+func (s *Store) ServerCertificate(old []byte, hosts ...string) ([]byte, error) {
+	content, err := s.serverCertificate(old, hosts, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("server certificate: %w", err)
+	}
+	return content, nil
+}
+
+func (s *Store) serverCertificate(old []byte, hosts []string, now time.Time) ([]byte, error) {
+	ca, caKey, err := s.loadCA()
+	if err != nil {
+		return nil, err
+	}
+	if usable(old, ca, hosts, now.Add(renewBefore)) {
+		return old, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	template, err := newCertificate("localhost", serverLifetime)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	template.DNSNames = []string{"localhost"}
+	template.DNSNames = append([]string{"localhost"}, hosts...)
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	cert, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	keyPEM, err := encodeKey(key)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return replaceFile(path, append(keyPEM, encodeCertificate(cert)...))
+	return append(keyPEM, encodeCertificate(cert)...), nil
 }
 
 // usable tells whether a key + certificate PEM will still be accepted at a
 // moment by those who trust the CA.
-func usable(keyAndCert []byte, ca *x509.Certificate, at time.Time) bool {
+func usable(keyAndCert []byte, ca *x509.Certificate, hosts []string, at time.Time) bool {
 	_, rest := pem.Decode(keyAndCert)
 	block, _ := pem.Decode(rest)
 	if block == nil {
@@ -138,7 +160,7 @@ func usable(keyAndCert []byte, ca *x509.Certificate, at time.Time) bool {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+	for _, name := range append([]string{"localhost", "127.0.0.1", "::1"}, hosts...) {
 		if _, err := cert.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: at}); err != nil {
 			return false
 		}
@@ -151,7 +173,7 @@ func (s *Store) loadCA() (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keyPEM, err := os.ReadFile(s.caKeyFile())
+	keyPEM, err := s.kept.read(caKeyName)
 	if err != nil {
 		return nil, nil, err
 	}

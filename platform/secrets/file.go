@@ -8,10 +8,33 @@ import (
 	"path/filepath"
 )
 
-// ensureFile makes the file with what content returns unless it exists. It is
+// keeper keeps what a store holds, by slash-separated names: in files, or in a
+// cluster's Secret. Without such a name read gives fs.ErrNotExist.
+type keeper interface {
+	read(name string) ([]byte, error)
+	// ensure makes it with what content returns unless it is there.
+	ensure(name string, content func() ([]byte, error)) (made bool, err error)
+	replace(name string, content []byte) (changed bool, err error)
+	remove(name string) error
+}
+
+// folder keeps a file per name, mode 0600.
+type folder string
+
+func (f folder) path(name string) string { return filepath.Join(string(f), filepath.FromSlash(name)) }
+
+func (f folder) read(name string) ([]byte, error) { return os.ReadFile(f.path(name)) }
+
+func (f folder) replace(name string, content []byte) (changed bool, err error) {
+	return replaceFile(f.path(name), content)
+}
+
+func (f folder) remove(name string) error { return os.Remove(f.path(name)) }
+
+// ensure makes the file with what content returns unless it exists. It is
 // complete or absent at any moment, and never overwritten.
-func (s *Store) ensureFile(name string, content func() ([]byte, error)) (made bool, err error) {
-	path := filepath.Join(s.dir, name)
+func (f folder) ensure(name string, content func() ([]byte, error)) (made bool, err error) {
+	path := f.path(name)
 	switch info, err := os.Stat(path); {
 	case err == nil:
 		if info.Mode().Perm() != 0o600 {

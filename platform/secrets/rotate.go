@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -47,10 +45,10 @@ func (s *Store) RotateAPIKey(name string, overlap time.Duration) (err error) {
 	if err != nil {
 		return fmt.Errorf("rotate %s: %w", name, err)
 	}
-	if _, err := replaceFile(filepath.Join(s.dir, previousFile(name)), note); err != nil {
+	if _, err := s.kept.replace(previousFile(name), note); err != nil {
 		return fmt.Errorf("rotate %s: %w", name, err)
 	}
-	if _, err := replaceFile(filepath.Join(s.dir, Secret{Kind: KindAPIKey, Name: name}.file()), value); err != nil {
+	if _, err := s.kept.replace(Secret{Kind: KindAPIKey, Name: name}.file(), value); err != nil {
 		return fmt.Errorf("rotate %s: %w", name, err)
 	}
 	return nil
@@ -59,8 +57,8 @@ func (s *Store) RotateAPIKey(name string, overlap time.Duration) (err error) {
 // previousKey gives the key of that name before its last rotation while it
 // still opens.
 func (s *Store) previousKey(name string) (p previous, found bool, err error) {
-	path := filepath.Join(s.dir, previousFile(name))
-	text, err := os.ReadFile(path)
+	file := previousFile(name)
+	text, err := s.kept.read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return previous{}, false, nil
 	}
@@ -68,10 +66,10 @@ func (s *Store) previousKey(name string) (p previous, found bool, err error) {
 		return previous{}, false, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return previous{}, false, fmt.Errorf("%s: %w", path, err)
+		return previous{}, false, fmt.Errorf("%s: %w", file, err)
 	}
 	if time.Now().After(p.NotAfter) {
-		return previous{}, false, os.Remove(path)
+		return previous{}, false, s.kept.remove(file)
 	}
 	return p, true, nil
 }

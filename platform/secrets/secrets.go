@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,19 +37,19 @@ type Secret struct {
 	For  string // what it is for, one phrase
 }
 
-// file is where a secret lies below the store's folder.
+// file is the name of a secret in the store.
 func (s Secret) file() string {
 	switch s.Kind {
 	case KindPerson, KindService:
-		return filepath.Join("people", s.Name)
+		return "people/" + s.Name
 	case KindAPIKey:
-		return filepath.Join("keys", s.Name)
+		return "keys/" + s.Name
 	case KindDatabase:
-		return filepath.Join("databases", filepath.FromSlash(s.Name))
+		return "databases/" + s.Name
 	case KindStore:
-		return filepath.FromSlash(s.Name)
+		return s.Name
 	default:
-		return filepath.Join("internal", s.Name)
+		return "internal/" + s.Name
 	}
 }
 
@@ -82,28 +80,35 @@ func (e *UnknownError) Error() string {
 	return msg
 }
 
-// A Store is the folder of the secrets of one mesh: a file per secret, mode
+// A Store holds the secrets of one mesh: in a folder a file per secret, mode
 // 0600, holding the secret alone.
-type Store struct{ dir string }
+type Store struct {
+	kept keeper
+	dir  string // empty for a store that is no folder
+}
 
 // Ensure makes whatever secret of the topology does not exist yet below dir,
 // the local CA included; existing ones stay. adminPassword is the value of
 // AdminPasswordVariable; empty removes the person admin.
 // changed lists the names of the secrets that were made, replaced or removed.
 func Ensure(dir, adminPassword string) (s *Store, changed []string, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("make secrets in %s: %w", dir, err)
-		}
-	}()
-	if err := checkPassword(adminPassword); err != nil {
-		return nil, nil, err
+	s = &Store{kept: folder(dir), dir: dir}
+	changed, err = s.ensure(adminPassword)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make secrets in %s: %w", dir, err)
 	}
-	s = &Store{dir: dir}
+	return s, changed, nil
+}
+
+// ensure makes what is missing.
+func (s *Store) ensure(adminPassword string) (changed []string, err error) {
+	if err := checkPassword(adminPassword); err != nil {
+		return nil, err
+	}
 	for _, secret := range wanted() {
-		made, err := s.ensureFile(secret.file(), newSecret)
+		made, err := s.kept.ensure(secret.file(), newSecret)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if made {
 			changed = append(changed, secret.Name)
@@ -111,26 +116,26 @@ func Ensure(dir, adminPassword string) (s *Store, changed []string, err error) {
 	}
 	adminChanged, err := s.ensureAdmin(adminPassword)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if adminChanged {
 		changed = append(changed, topology.Admin.Name)
 	}
 	caMade, err := s.ensureCA()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if caMade {
 		changed = append(changed, "ca")
 	}
-	return s, changed, nil
+	return changed, nil
 }
 
 // Open opens the secrets that Ensure made; ErrNone when it never did.
 func Open(dir string) (*Store, error) {
-	s := &Store{dir: dir}
+	s := &Store{kept: folder(dir), dir: dir}
 	// The CA is made last, so its presence means that everything is there.
-	if _, err := os.Stat(s.CAFile()); err != nil {
+	if _, err := s.kept.read(caName); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: %w", dir, ErrNone)
 		}
@@ -247,7 +252,7 @@ func (s *Store) People() ([]topology.Person, error) {
 }
 
 func (s *Store) hasAdmin() (bool, error) {
-	_, err := os.Stat(filepath.Join(s.dir, adminFile()))
+	_, err := s.kept.read(adminFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -259,15 +264,14 @@ func adminFile() string {
 }
 
 func (s *Store) ensureAdmin(password string) (changed bool, err error) {
-	path := filepath.Join(s.dir, adminFile())
 	if password == "" {
-		err := os.Remove(path)
+		err := s.kept.remove(adminFile())
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
 		return err == nil, err
 	}
-	return replaceFile(path, []byte(password))
+	return s.kept.replace(adminFile(), []byte(password))
 }
 
 // checkPassword refuses what a password file cannot carry.
@@ -292,9 +296,9 @@ func newSecret() ([]byte, error) {
 }
 
 func (s *Store) read(name string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(s.dir, name))
+	b, err := s.kept.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read secret %s: not there; \"meesh up\" makes it", filepath.ToSlash(name))
+		return "", fmt.Errorf("read secret %s: not there; \"meesh up\" makes it", name)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
@@ -302,7 +306,7 @@ func (s *Store) read(name string) (string, error) {
 	// A secret that somebody wrote by hand or mounted may end in a line break.
 	value := strings.TrimRight(string(b), "\r\n")
 	if value == "" {
-		return "", fmt.Errorf("read secret %s: the file is empty; remove it and run \"meesh up\"", filepath.ToSlash(name))
+		return "", fmt.Errorf("read secret %s: the file is empty; remove it and run \"meesh up\"", name)
 	}
 	return value, nil
 }

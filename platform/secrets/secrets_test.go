@@ -1,15 +1,19 @@
 package secrets
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -129,12 +133,12 @@ func TestEnsureModes(t *testing.T) {
 
 func TestEnsureConcurrently(t *testing.T) {
 	dir := t.TempDir()
-	s := &Store{dir: dir}
+	s := &Store{kept: folder(dir), dir: dir}
 	values := make([]string, 8)
 	var wg sync.WaitGroup
 	for i := range values {
 		wg.Go(func() {
-			if _, err := s.ensureFile("keys/x", newSecret); err != nil {
+			if _, err := s.kept.ensure("keys/x", newSecret); err != nil {
 				t.Error(err)
 			}
 			v, err := s.read("keys/x")
@@ -302,11 +306,11 @@ func TestWriteTrinoPasswords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hashes, err := readPasswordFile(path)
+		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return changed, hashes
+		return changed, hashes(text)
 	}
 	changed, first := write()
 	if !changed || len(first) != 10 {
@@ -497,5 +501,45 @@ func TestRotatedAPIKeyOverlaps(t *testing.T) {
 	var unknown *UnknownError
 	if err := s.RotateAPIKey("sales-raeder", 0); !errors.As(err, &unknown) || len(unknown.Near) == 0 {
 		t.Errorf("unknown name: %v", err)
+	}
+}
+
+// Secrets in a cluster: what was there stays, names fit a Secret's keys, and the
+// certificate serves under the names inside the cluster too.
+func TestEnsureIn(t *testing.T) {
+	s, changed, err := EnsureIn(nil, "")
+	if err != nil || len(changed) == 0 {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	kept := s.Content()
+	for name := range kept {
+		if !regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(name) {
+			t.Errorf("%q is no key of a Secret", name)
+		}
+	}
+	again, changed, err := EnsureIn(kept, "")
+	if err != nil || len(changed) != 0 || !maps.EqualFunc(kept, again.Content(), bytes.Equal) {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	one, err := s.Role("sales-db", "sales_app")
+	if err != nil || one == "" || string(kept["databases..sales-db..sales_app"]) != one {
+		t.Errorf("sales_app: %q, %v", one, err)
+	}
+	const host = "trino-coordinator.data-platform.svc"
+	certificate, err := s.ServerCertificate(nil, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest := pem.Decode(certificate)
+	block, _ := pem.Decode(rest)
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || parsed.VerifyHostname(host) != nil || parsed.VerifyHostname("localhost") != nil {
+		t.Errorf("names %v, %v", parsed.DNSNames, err)
+	}
+	if same, err := again.ServerCertificate(certificate, host); err != nil || !bytes.Equal(same, certificate) {
+		t.Errorf("a good certificate was replaced: %v", err)
+	}
+	if other, err := again.ServerCertificate(certificate, host, "more"); err != nil || bytes.Equal(other, certificate) {
+		t.Errorf("a certificate without a name that is needed stayed: %v", err)
 	}
 }

@@ -22,6 +22,19 @@ import (
 // names, SHA-256 and scopes of the keys that the service accepts, no key. The
 // service is a component name of the topology, e.g. "sales-api".
 func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
+	content, err := s.AcceptedKeys(service)
+	if err != nil {
+		return false, fmt.Errorf("write API keys: %w", err)
+	}
+	changed, err = replaceFile(path, content)
+	if err != nil {
+		return false, fmt.Errorf("write API keys of %s: %w", service, err)
+	}
+	return changed, nil
+}
+
+// AcceptedKeys is the text of that file.
+func (s *Store) AcceptedKeys(service string) ([]byte, error) {
 	type key struct {
 		Name   string   `json:"name"`
 		SHA256 string   `json:"sha256"`
@@ -38,13 +51,13 @@ func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
 		}
 		value, err := s.APIKey(k.Name)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		sum := sha256.Sum256([]byte(value))
 		file.Keys = append(file.Keys, key{Name: k.Name, SHA256: hex.EncodeToString(sum[:]), Scopes: k.Scopes})
 		old, found, err := s.previousKey(k.Name)
 		if err != nil {
-			return false, fmt.Errorf("write API keys: %w", err)
+			return nil, err
 		}
 		if found {
 			sum := sha256.Sum256([]byte(old.Key))
@@ -52,17 +65,13 @@ func (s *Store) WriteAPIKeys(path, service string) (changed bool, err error) {
 		}
 	}
 	if len(file.Keys) == 0 {
-		return false, fmt.Errorf("write API keys: no key of the topology is for service %q", service)
+		return nil, fmt.Errorf("no key of the topology is for service %q", service)
 	}
 	b, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	changed, err = replaceFile(path, append(b, '\n'))
-	if err != nil {
-		return false, fmt.Errorf("write API keys of %s: %w", service, err)
-	}
-	return changed, nil
+	return append(b, '\n'), nil
 }
 
 // bcryptCost of the hashes; Trino refuses a password file below 8.
@@ -76,61 +85,79 @@ func (s *Store) WriteTrinoPasswords(path string) (changed bool, err error) {
 }
 
 func (s *Store) writeTrinoPasswords(path string, cost int) (changed bool, err error) {
-	old, err := readPasswordFile(path)
-	if err != nil {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("write Trino's passwords: %w", err)
 	}
-	people, err := s.People()
+	content, err := s.trinoPasswords(old, cost)
 	if err != nil {
 		return false, err
 	}
-	var b bytes.Buffer
-	for _, p := range people {
-		password, err := s.Person(p.Name)
-		if err != nil {
-			return false, err
-		}
-		hash := old[p.Name]
-		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
-			h, err := bcrypt.GenerateFromPassword([]byte(password), cost)
-			if err != nil {
-				return false, fmt.Errorf("hash the password of %s: %w", p.Name, err)
-			}
-			hash = string(h)
-		}
-		fmt.Fprintf(&b, "%s:%s\n", p.Name, hash)
-	}
-	changed, err = replaceFile(path, b.Bytes())
+	changed, err = replaceFile(path, content)
 	if err != nil {
 		return false, fmt.Errorf("write Trino's passwords: %w", err)
 	}
 	return changed, nil
 }
 
-// readPasswordFile reads name:hash lines; a file that is not there is empty.
-func readPasswordFile(path string) (map[string]string, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// TrinoPasswords is the text of that file; old is what it was before.
+func (s *Store) TrinoPasswords(old []byte) ([]byte, error) { return s.trinoPasswords(old, bcryptCost) }
+
+func (s *Store) trinoPasswords(before []byte, cost int) ([]byte, error) {
+	old := hashes(before)
+	people, err := s.People()
 	if err != nil {
 		return nil, err
 	}
+	var b bytes.Buffer
+	for _, p := range people {
+		password, err := s.Person(p.Name)
+		if err != nil {
+			return nil, err
+		}
+		hash := old[p.Name]
+		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
+			h, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+			if err != nil {
+				return nil, fmt.Errorf("hash the password of %s: %w", p.Name, err)
+			}
+			hash = string(h)
+		}
+		fmt.Fprintf(&b, "%s:%s\n", p.Name, hash)
+	}
+	return b.Bytes(), nil
+}
+
+// hashes reads name:hash lines.
+func hashes(text []byte) map[string]string {
 	hashes := map[string]string{}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(string(text)) {
 		if name, hash, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			hashes[name] = hash
 		}
 	}
-	return hashes, nil
+	return hashes
 }
 
 // WriteTrinoGroups writes Trino's group file, a line per group in the order of
 // the topology: "engineers:mike,admin".
 func (s *Store) WriteTrinoGroups(path string) (changed bool, err error) {
-	people, err := s.People()
+	content, err := s.TrinoGroups()
 	if err != nil {
 		return false, err
+	}
+	changed, err = replaceFile(path, content)
+	if err != nil {
+		return false, fmt.Errorf("write Trino's groups: %w", err)
+	}
+	return changed, nil
+}
+
+// TrinoGroups is the text of that file.
+func (s *Store) TrinoGroups() ([]byte, error) {
+	people, err := s.People()
+	if err != nil {
+		return nil, err
 	}
 	var groups []string
 	members := map[string][]string{}
@@ -144,9 +171,5 @@ func (s *Store) WriteTrinoGroups(path string) (changed bool, err error) {
 	for _, g := range groups {
 		fmt.Fprintf(&b, "%s:%s\n", g, strings.Join(members[g], ","))
 	}
-	changed, err = replaceFile(path, b.Bytes())
-	if err != nil {
-		return false, fmt.Errorf("write Trino's groups: %w", err)
-	}
-	return changed, nil
+	return b.Bytes(), nil
 }

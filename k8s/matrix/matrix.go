@@ -1,0 +1,174 @@
+// Package matrix makes the network policies of the mesh from one table of who may talk to whom.
+package matrix
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Outside is whoever is no pod of the cluster.
+const Outside = "outside"
+
+// NameLabel says which workload a pod belongs to; the policies select by it.
+const NameLabel = "app.kubernetes.io/name"
+
+// A Matrix is the table of network-matrix.yaml.
+type Matrix struct {
+	// Workloads of each namespace.
+	Workloads map[string][]string `json:"workloads"`
+	Flows     []Flow              `json:"flows"`
+}
+
+// A Flow is a line of the table.
+type Flow struct {
+	From  []string `json:"from"` // workloads, or Outside
+	To    []string `json:"to"`   // workloads
+	Ports []int    `json:"ports"`
+	Why   string   `json:"why"`
+}
+
+// Parse reads network-matrix.yaml and refuses what could not be meant.
+func Parse(text []byte) (Matrix, error) {
+	var m Matrix
+	if err := yaml.UnmarshalStrict(text, &m); err != nil {
+		return m, fmt.Errorf("network matrix: %w", err)
+	}
+	for i, f := range m.Flows {
+		for _, name := range slices.Concat(f.From, f.To) {
+			if m.Namespace(name) == "" && (name != Outside || slices.Contains(f.To, Outside)) {
+				return m, fmt.Errorf("network matrix: flow %d (%s): %q is no workload; list it under workloads", i+1, f.Why, name)
+			}
+		}
+		if len(f.From) == 0 || len(f.To) == 0 || len(f.Ports) == 0 || f.Why == "" {
+			return m, fmt.Errorf("network matrix: flow %d (%s) lacks from, to, ports or why", i+1, f.Why)
+		}
+	}
+	if len(m.Flows) == 0 {
+		return m, fmt.Errorf("network matrix: no flows")
+	}
+	return m, nil
+}
+
+// Namespace of a workload; empty for one that is not in the table.
+func (m Matrix) Namespace(workload string) string {
+	for namespace, workloads := range m.Workloads {
+		if slices.Contains(workloads, workload) {
+			return namespace
+		}
+	}
+	return ""
+}
+
+const head = `# Made from network-matrix.yaml by "make policies"; "make verify" compares.
+# Nothing may go in or out but what a policy below allows.
+`
+
+// Policies are the NetworkPolicies of a namespace, as YAML.
+func (m Matrix) Policies(namespace string) []byte {
+	var b bytes.Buffer
+	b.WriteString(head)
+	fmt.Fprintf(&b, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny, namespace: %[1]s}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: dns, namespace: %[1]s}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+  - to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
+      podSelector: {matchLabels: {k8s-app: kube-dns}}
+    ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+`, namespace)
+	for _, w := range m.Workloads[namespace] {
+		var in, out []Flow
+		var outside Flow // flows from outside have a policy of their own: an overlay fills the range of pods in
+		for _, f := range m.Flows {
+			if slices.Contains(f.To, w) {
+				if slices.Contains(f.From, Outside) {
+					outside.Ports, outside.Why = append(outside.Ports, f.Ports...), f.Why
+				}
+				if from := without(f.From, Outside); len(from) > 0 {
+					in = append(in, Flow{From: from, Ports: f.Ports, Why: f.Why})
+				}
+			}
+			if slices.Contains(f.From, w) {
+				out = append(out, Flow{To: f.To, Ports: f.Ports, Why: f.Why})
+			}
+		}
+		var types []string
+		if len(in) > 0 {
+			types = append(types, "Ingress")
+		}
+		if len(out) > 0 {
+			types = append(types, "Egress")
+		}
+		if len(types) > 0 {
+			fmt.Fprintf(&b, `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: %s, namespace: %s}
+spec:
+  podSelector: {matchLabels: {%s: %s}}
+  policyTypes: [%s]
+`, w, namespace, NameLabel, w, strings.Join(types, ", "))
+			m.rules(&b, namespace, "ingress", "from", in, func(f Flow) []string { return f.From })
+			m.rules(&b, namespace, "egress", "to", out, func(f Flow) []string { return f.To })
+		}
+		if len(outside.Ports) > 0 {
+			fmt.Fprintf(&b, `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: %s-from-outside, namespace: %s}
+spec:
+  podSelector: {matchLabels: {%s: %s}}
+  policyTypes: [Ingress]
+  ingress:
+  # %s; an overlay says what the range of pods is
+  - from: [{ipBlock: {cidr: 0.0.0.0/0, except: [0.0.0.0/32]}}]
+    ports: %s
+`, w, namespace, NameLabel, w, outside.Why, ports(outside.Ports))
+		}
+	}
+	return b.Bytes()
+}
+
+func (m Matrix) rules(b *bytes.Buffer, namespace, direction, word string, flows []Flow, peers func(Flow) []string) {
+	if len(flows) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "  %s:\n", direction)
+	for _, f := range flows {
+		fmt.Fprintf(b, "  # %s\n  - %s:\n", f.Why, word)
+		for _, p := range peers(f) {
+			other := m.Namespace(p)
+			if other == namespace {
+				fmt.Fprintf(b, "    - podSelector: {matchLabels: {%s: %s}}\n", NameLabel, p)
+				continue
+			}
+			fmt.Fprintf(b, "    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}\n      podSelector: {matchLabels: {%s: %s}}\n", other, NameLabel, p)
+		}
+		fmt.Fprintf(b, "    ports: %s\n", ports(f.Ports))
+	}
+}
+
+// ports with their protocol: without it every apply reports a change.
+func ports(numbers []int) string {
+	all := make([]string, len(numbers))
+	for i, n := range numbers {
+		all[i] = fmt.Sprintf("{protocol: TCP, port: %d}", n)
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+func without(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+}
