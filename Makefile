@@ -14,6 +14,10 @@ GOTESTSUM     := $(TOOLS)/gotestsum-v1.13.0
 # C libraries in them, `make up` restarts only what really changed.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 
+# The module k8s is built alone: the workspace would give it the libraries of
+# the services, and the checks are to be those of one Kubernetes release.
+K8S := cd k8s && GOWORK=off
+
 export GOWORK := $(CURDIR)/go.work
 
 .DEFAULT_GOAL := help
@@ -25,6 +29,11 @@ help: ## this menu
 build: ## build every program into bin/
 	@mkdir -p bin
 	@$(BUILD) -o bin/ $(PROGRAMS)
+
+# Apart: a mesh on one machine needs no Kubernetes libraries.
+.PHONY: build/k8s
+build/k8s: build ## build what "meesh k8s" needs into bin/ too
+	@$(K8S) $(BUILD) -o ../bin/ ./cmd/meesh-k8s ./cmd/mesh-probe
 
 .PHONY: up
 up: build ## build, start the mesh, fill it with data, print where everything is
@@ -38,11 +47,10 @@ down: ## stop the mesh; its data stays (bin/meesh down --volumes removes it)
 seed: build ## fill the databases of the running mesh with fake data
 	@./bin/meesh seed
 
-# The module k8s is built alone: the workspace would give it the libraries of
-# the services, and the checks are to be those of one Kubernetes release.
-K8S := cd k8s && GOWORK=off
+.PHONY: images policies k8s-golden
+images: ## write the images that need no base as OCI archives into bin/images (others: k8s/images/*.Dockerfile)
+	@$(K8S) $(GO) run ./cmd/images -root .. -out ../bin/images
 
-.PHONY: policies k8s-golden
 policies: ## write the NetworkPolicies from k8s/network-matrix.yaml
 	@$(K8S) $(GO) run ./cmd/network-policies -root .
 

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/mattfenwick/cyclonus/pkg/matcher"
@@ -16,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/datameesh/datameesh/k8s/cells"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -87,48 +85,37 @@ type cell struct {
 func allowed(t *testing.T, o overlay, actors []actor) map[cell]bool {
 	t.Helper()
 	// People come by NodePort, or where there is an Ingress through its controller.
-	people := "outside"
+	people := cells.People
 	if len(of[*networkingv1.Ingress](o)) > 0 {
 		people = "ingress controller"
-	}
-	text, err := os.ReadFile("allowed-cells.txt")
-	if err != nil {
-		t.Fatal(err)
 	}
 	known := map[string]bool{}
 	for _, a := range actors {
 		known[a.name] = true
 	}
-	cells := map[cell]bool{}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] == "#" {
-			continue
+	written, err := cells.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[cell]bool{}
+	for _, c := range written {
+		if c.From == cells.People {
+			c.From = people
 		}
-		port, err := strconv.Atoi(fields[1])
-		if err != nil || len(fields) < 3 {
-			t.Fatalf("allowed-cells.txt: %q is not: whose pods, a port, by whom", strings.TrimSpace(line))
-		}
-		for _, from := range fields[2:] {
-			if from == "outside" {
-				from = people
-			}
-			if !known[from] || !known[fields[0]] {
-				continue // an overlay may leave a component out
-			}
-			cells[cell{from, fields[0], port, corev1.ProtocolTCP}] = true
+		if known[c.From] && known[c.To] { // an overlay may leave a component out
+			want[cell{c.From, c.To, c.Port, corev1.ProtocolTCP}] = true
 		}
 	}
 	for _, a := range actors {
 		if a.peer.Internal != nil && slices.Contains(topology.Namespaces, a.peer.Internal.Namespace) {
-			cells[cell{a.name, "dns", 53, corev1.ProtocolTCP}] = true
-			cells[cell{a.name, "dns", 53, corev1.ProtocolUDP}] = true
+			want[cell{a.name, "dns", 53, corev1.ProtocolTCP}] = true
+			want[cell{a.name, "dns", 53, corev1.ProtocolUDP}] = true
 		}
 	}
-	if len(cells) < 50 {
-		t.Fatalf("only %d allowed cells", len(cells))
+	if len(want) < 50 {
+		t.Fatalf("only %d allowed cells", len(want))
 	}
-	return cells
+	return want
 }
 
 // ours tells whether a cell is a matter of the mesh's policies at all.

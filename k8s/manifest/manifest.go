@@ -31,8 +31,12 @@ func Render(dir string) (text []byte, objects []*unstructured.Unstructured, err 
 		if err != nil {
 			return nil, nil, err
 		}
+		asJSON, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return nil, nil, err
+		}
 		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(document, &object.Object); err != nil {
+		if err := object.UnmarshalJSON(asJSON); err != nil {
 			return nil, nil, err
 		}
 		objects = append(objects, object)

@@ -158,6 +158,21 @@ func ObjectStore(ctx context.Context, log io.Writer, passwords Passwords, s3, ad
 	return err
 }
 
+// WaitObjectStore waits until a key of the object store at s3 (host:port) opens the lake.
+func WaitObjectStore(ctx context.Context, log io.Writer, s3, access, secret string) error {
+	client, err := objectstore.Endpoint{S3: s3}.Client(access, secret)
+	if err != nil {
+		return err
+	}
+	return until(ctx, log, s3, func() error {
+		there, err := client.BucketExists(ctx, objectstore.Lake)
+		if err == nil && !there {
+			err = fmt.Errorf("no bucket %s yet", objectstore.Lake)
+		}
+		return err
+	})
+}
+
 // MetastoreSchema makes the tables of the Hive metastore, or verifies them; home
 // is the tree of the metastore.
 func MetastoreSchema(ctx context.Context, log io.Writer, dsn, home string) error {
