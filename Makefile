@@ -83,6 +83,11 @@ test/unit: build $(GOTESTSUM) $(GOLANGCI_LINT) ## all Go tests with the race det
 test/k8s-offline: $(GOTESTSUM) ## the manifests without a cluster: schema, Pod Security, network matrix, rules, golden files
 	@$(K8S) $(GOTESTSUM) --format standard-verbose -- -count=1 ./...
 
+# Images must be in the cluster; it must be empty of the mesh, and is so again afterwards.
+.PHONY: test/k8s
+test/k8s: build/k8s $(GOTESTSUM) ## the mesh on the cluster of KUBECONFIG: up, isolation by packets, faults, down; writes docs/kubernetes-proof.md
+	@$(K8S) K8S_REPORT=$(CURDIR)/docs/kubernetes-proof.md $(GOTESTSUM) --format standard-verbose -- -count=1 -tags k8s -timeout 60m ./e2e
+
 .PHONY: test/e2e
 test/e2e: build $(GOTESTSUM) ## a whole mesh on free ports: up, use, break, heal, down
 	@$(GOTESTSUM) --format standard-verbose -- -race -count=1 -tags e2e -timeout 20m ./platform/e2e

@@ -226,7 +226,7 @@ func (c *Cluster) Status(ctx context.Context) ([]Part, error) {
 			return nil, err
 		}
 		for _, j := range jobs.Items {
-			if len(j.OwnerReferences) > 0 {
+			if len(j.OwnerReferences) > 0 || j.Name == firstMarts {
 				continue // of a CronJob, which tries again by itself
 			}
 			add("Job", j.Name, j.Status.Succeeded > 0)

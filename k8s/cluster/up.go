@@ -58,12 +58,15 @@ func (c *Cluster) Up(ctx context.Context, objects []*unstructured.Unstructured, 
 	if err := c.Wait(ctx, limit); err != nil {
 		return err
 	}
-	return c.firstMarts(ctx, limit)
+	return c.buildMarts(ctx, limit)
 }
 
-// firstMarts runs the build of the marts once, unless it has ever run.
-func (c *Cluster) firstMarts(ctx context.Context, limit time.Duration) error {
-	const namespace, name, first = topology.NamespacePlatform, "dbt", "dbt-first"
+// firstMarts is the Job that builds the marts the first time.
+const firstMarts = "dbt-first"
+
+// buildMarts runs the build of the marts once, unless it has ever run.
+func (c *Cluster) buildMarts(ctx context.Context, limit time.Duration) error {
+	const namespace, name, first = topology.NamespacePlatform, "dbt", firstMarts
 	cron, err := c.client.BatchV1().CronJobs(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && cron.Status.LastSuccessfulTime != nil {
 		return nil
@@ -74,6 +77,24 @@ func (c *Cluster) firstMarts(ctx context.Context, limit time.Duration) error {
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: first, Namespace: namespace, Labels: cron.Spec.JobTemplate.Labels},
 		Spec:       cron.Spec.JobTemplate.Spec,
+	}
+	// One that failed before is made anew.
+	old, err := c.client.BatchV1().Jobs(namespace).Get(ctx, first, metav1.GetOptions{})
+	if err == nil && old.Status.Failed > 0 && old.Status.Succeeded == 0 && old.Status.Active == 0 {
+		foreground := metav1.DeletePropagationForeground
+		if err := c.client.BatchV1().Jobs(namespace).Delete(ctx, first, metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
+			return err
+		}
+		err = poll(ctx, time.Minute, func() (bool, error) {
+			_, err := c.client.BatchV1().Jobs(namespace).Get(ctx, first, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			return false, err
+		})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
 	}
 	if _, err := c.client.BatchV1().Jobs(namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: Manager}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err

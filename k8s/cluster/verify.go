@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -37,7 +38,7 @@ const (
 
 // A Probed connection.
 type Probed struct {
-	From, To string
+	From, To string // To is a workload, or host:port where Port is 0
 	Port     int
 	Allowed  bool // what is expected
 	Got      string
@@ -142,6 +143,17 @@ func (c *Cluster) Verify(ctx context.Context, patience time.Duration, outside []
 			}
 		}
 	}
+	// The way that people take: each NodePort of each node, from outside and from a pod that nobody knows.
+	ports, err := c.nodePorts(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, p := range ports {
+		all = append(all, Probed{From: "stranger", To: p, Allowed: false})
+		if outside != nil {
+			all = append(all, Probed{From: cells.People, To: p, Allowed: true})
+		}
+	}
 	deadline := time.Now().Add(patience)
 	open := all
 	for round := 1; ; round++ {
@@ -200,7 +212,11 @@ func (c *Cluster) ask(ctx context.Context, probes []probe, questions []Probed, o
 			defer func() { <-limit }()
 			var addresses []string
 			for _, i := range indexes {
-				addresses = append(addresses, byActor[questions[i].To].ip+":"+strconv.Itoa(questions[i].Port))
+				if to, isProbe := byActor[questions[i].To]; isProbe {
+					addresses = append(addresses, to.ip+":"+strconv.Itoa(questions[i].Port))
+				} else {
+					addresses = append(addresses, questions[i].To)
+				}
 			}
 			var answer string
 			var err error
@@ -226,6 +242,33 @@ func (c *Cluster) ask(ctx context.Context, probes []probe, questions []Probed, o
 	}
 	wg.Wait()
 	return errors.Join(failed...)
+}
+
+// nodePorts are the addresses, host:port, of the mesh's NodePorts on all nodes.
+func (c *Cluster) nodePorts(ctx context.Context) ([]string, error) {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, namespace := range topology.Namespaces {
+		services, err := c.client.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range services.Items {
+			for _, p := range s.Spec.Ports {
+				for _, n := range nodes.Items {
+					for _, a := range n.Status.Addresses {
+						if p.NodePort > 0 && a.Type == corev1.NodeInternalIP {
+							all = append(all, net.JoinHostPort(a.Address, strconv.Itoa(int(p.NodePort))))
+						}
+					}
+				}
+			}
+		}
+	}
+	return all, nil
 }
 
 func command(ctx context.Context, prefix, addresses []string) (string, error) {

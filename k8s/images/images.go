@@ -65,7 +65,7 @@ func Write(ctx context.Context, root, folder string, image Image, platforms []v1
 			err = fmt.Errorf("image %s: %w", image.Name, err)
 		}
 	}()
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range platforms {
 		built, err := build(ctx, root, image, p)
 		if err != nil {

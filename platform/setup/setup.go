@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -199,6 +200,20 @@ func MetastoreSchema(ctx context.Context, log io.Writer, dsn, home string) error
 // BuildMarts runs "dbt build" and publishes the marts; dsn is that of the owner
 // of their schemas.
 func BuildMarts(ctx context.Context, runner dbt.Runner, dsn string) error {
+	// A pod that is new is let in by nobody until the network has heard of it.
+	if err := Wait(ctx, runner.Stderr, dsn); err != nil {
+		return err
+	}
+	trino := net.JoinHostPort(runner.Connection.Host, runner.Connection.Port)
+	if err := until(ctx, runner.Stderr, trino, func() error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", trino)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}); err != nil {
+		return err
+	}
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return err

@@ -239,7 +239,7 @@ differs, and the allowed connections.`,
 				if w.Allowed {
 					word = "allowed"
 				}
-				fmt.Fprintf(c.OutOrStdout(), "WRONG  %s → %s:%d is %s, should be %s\n", w.From, w.To, w.Port, w.Got, word)
+				fmt.Fprintf(c.OutOrStdout(), "WRONG  %s → %s %d is %s, should be %s\n", w.From, w.To, w.Port, w.Got, word)
 			}
 			from := "inside and from a namespace without policies"
 			if outside != "" {
