@@ -81,6 +81,7 @@ isolation and takes it away.
 
 Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a check
 failed, 2 wrong usage, 3 no cluster can be reached, 130 interrupted.`,
+		Annotations:  map[string]string{cobra.CommandDisplayNameAnnotation: "meesh k8s"},
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
