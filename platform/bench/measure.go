@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -82,12 +83,12 @@ func (r *rig) pages(ctx context.Context, addr string) error {
 	if r.cursors != nil {
 		return nil
 	}
-	cursor, limit, seen := "", 1000, 0
+	after, limit, seen := "", 1000, 0
 	for seen < r.customers()-50 {
 		if r.customers()-seen <= 1000 {
 			limit = 50
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/v1/customers?limit=%d&cursor=%s", addr, limit, cursor), nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/v1/customers?limit=%d%s", addr, limit, after), nil)
 		if err != nil {
 			return err
 		}
@@ -100,22 +101,29 @@ func (r *rig) pages(ctx context.Context, addr string) error {
 			Items  []json.RawMessage `json:"items"`
 			Cursor string            `json:"next_cursor"`
 		}
-		err = errors.Join(json.NewDecoder(response.Body).Decode(&page), response.Body.Close())
-		if err != nil || page.Cursor == "" {
-			return fmt.Errorf("the page after %d customers has %d items and no next one: %w", seen, len(page.Items), err)
+		body, err := io.ReadAll(response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(body, &page); err != nil || page.Cursor == "" {
+			return fmt.Errorf("the page after %d customers leads to no next one: %s %.300s", seen, response.Status, body)
 		}
 		seen += len(page.Items)
-		cursor = page.Cursor
-		r.cursors = append(r.cursors, cursor)
+		after = "&cursor=" + page.Cursor
+		r.cursors = append(r.cursors, page.Cursor)
 	}
 	return nil
 }
 
-// listOf requests the pages of 50 after the cursors.
+// listOf requests the pages of 50 after the cursors; the first page is after none.
 func (r *rig) listOf(addr string, connections int, cursors []string) load {
 	l := load{addr: addr, connections: connections, status: "200"}
 	for _, cursor := range cursors {
-		l.requests = append(l.requests, request("GET", "/v1/customers?limit=50&cursor="+cursor, r.key, nil))
+		page := "/v1/customers?limit=50"
+		if cursor != "" {
+			page += "&cursor=" + cursor
+		}
+		l.requests = append(l.requests, request("GET", page, r.key, nil))
 	}
 	return l
 }
