@@ -2,7 +2,7 @@
 
 GO       ?= go
 MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform k8s
-PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-setup
+PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-setup ./platform/cmd/mesh-viewer
 
 # Tools are built once per machine from their exact version; Go's checksum
 # database verifies what is downloaded.
@@ -57,12 +57,15 @@ policies: ## write the NetworkPolicies from k8s/network-matrix.yaml
 k8s-golden: ## write what the overlays render to, k8s/check/testdata
 	@$(K8S) $(GO) test -count=1 ./check -run TestGolden -update
 
-.PHONY: dashboards dashboards/report verify
+.PHONY: dashboards dashboards/report pictures verify
 dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
 
 dashboards/report: build ## run every panel on a mesh (MEESH_HOME, or one of its own), write docs/dashboards.md
 	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh ./platform/panel -run TestMeshDrawsEveryPanel
+
+pictures: build ## take the pictures of README and documents from the mesh in MEESH_HOME (needs chromium)
+	@$(GO) run ./platform/viewer/pictures
 
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json

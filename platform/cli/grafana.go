@@ -69,15 +69,15 @@ From: %s`, grafana.Oldest, grafana.HomeVariable, fetch.GrafanaURLVariable, fetch
 
 // noGrafana says what to do without one.
 func noGrafana() string {
-	return fmt.Sprintf("The dashboards wait for a Grafana: %[1]s grafana install, or %[2]s=FOLDER of one that is here; then %[1]s up", self(), grafana.HomeVariable)
+	return fmt.Sprintf("No Grafana: the built-in viewer shows the dashboards, to read and print. With one also to explore, and alerts: %[1]s grafana install, or %[2]s=FOLDER of one that is here; then %[1]s up", self(), grafana.HomeVariable)
 }
 
 // lookForGrafana finds the Grafana that the mesh would run. The one that it ran
 // before is among the candidates, so that the variable need not be set each time.
-func lookForGrafana(ctx context.Context, m state.Mesh, cache string) (grafana.Installation, error) {
+func lookForGrafana(ctx context.Context, before *state.Grafana, cache string) (grafana.Installation, error) {
 	candidates := fetch.InstalledGrafana(cache)
-	if m.Tools.Grafana != nil {
-		candidates = append(candidates, m.Tools.Grafana.Home)
+	if before != nil {
+		candidates = append(candidates, before.Home)
 	}
 	return grafana.Find(ctx, candidates...)
 }
@@ -85,10 +85,10 @@ func lookForGrafana(ctx context.Context, m state.Mesh, cache string) (grafana.In
 // checkGrafana only warns: without one everything else runs.
 func checkGrafana(ctx context.Context, m state.Mesh, cache string) preflight.Check {
 	c := preflight.Check{Name: "Grafana", Warning: true}
-	found, err := lookForGrafana(ctx, m, cache)
+	found, err := lookForGrafana(ctx, m.Tools.Grafana, cache)
 	switch {
 	case errors.Is(err, grafana.ErrNone):
-		c.Found, c.Fix = "none; nothing shows the dashboards", fmt.Sprintf("Run: %s grafana install, or name one that is here: %s=FOLDER.", self(), grafana.HomeVariable)
+		c.Found, c.Fix = "none; the built-in viewer shows the dashboards, nothing sends alerts", fmt.Sprintf("Run: %s grafana install, or name one that is here: %s=FOLDER.", self(), grafana.HomeVariable)
 	case err != nil: // "up" refuses it
 		c.Found, c.Warning, c.Fix = err.Error(), false, "Mend or unset "+grafana.HomeVariable+"."
 	default:
@@ -98,31 +98,34 @@ func checkGrafana(ctx context.Context, m state.Mesh, cache string) preflight.Che
 }
 
 // findGrafana notes which Grafana the mesh runs, none when there is none, and
-// copies the dashboards to where its account reads them.
+// copies the dashboards to where its account reads them: the built-in viewer shows
+// them also without a Grafana.
 func (u *upRun) findGrafana(ctx context.Context, cache string, a account.Account) error {
-	if !u.mesh.Lake() {
-		u.mesh.Tools.Grafana = nil
-		return nil
-	}
-	found, err := lookForGrafana(ctx, u.mesh, cache)
+	before := u.mesh.Tools.Grafana
 	u.mesh.Tools.Grafana = nil
-	if errors.Is(err, grafana.ErrNone) {
+	if !u.mesh.Lake() {
 		return nil
 	}
-	if err != nil {
+	sourceType := grafana.Installation{Version: fetch.GrafanaVersion}.SourceType()
+	found, err := lookForGrafana(ctx, before, cache)
+	switch {
+	case errors.Is(err, grafana.ErrNone):
+	case err != nil:
 		return err
+	default:
+		if err := a.Reach(ctx, found.Home); err != nil {
+			u.view.Line("Note: Grafana %s in %s cannot be run by the servers' account: %v", found.Version, found.Home, err)
+			break
+		}
+		u.mesh.Tools.Grafana = &state.Grafana{Home: found.Home, Program: found.Program, Version: found.Version}
+		sourceType = found.SourceType()
 	}
-	if err := a.Reach(ctx, found.Home); err != nil {
-		u.view.Line("Note: Grafana %s in %s cannot be run by the servers' account: %v", found.Version, found.Home, err)
-		return nil
-	}
-	u.mesh.Tools.Grafana = &state.Grafana{Home: found.Home, Program: found.Program, Version: found.Version}
 	programs, err := programFolder()
 	if err != nil || programs == u.dir.Bin() { // nothing to copy
 		return err
 	}
 	from := filepath.Join(filepath.Dir(programs), "dashboards", "json")
-	err = grafana.CopyDashboards(u.dir.Dashboards(), from, found.SourceType())
+	err = grafana.CopyDashboards(u.dir.Dashboards(), from, sourceType)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; meesh must lie in the folder bin of a clone", err)
 	}

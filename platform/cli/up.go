@@ -628,6 +628,7 @@ func urlTable(out io.Writer, m state.Mesh) error {
 		if m.Tools.Grafana != nil {
 			say(w, "  Grafana\thttp://localhost:%d", m.Port(topology.PortGrafana))
 		}
+		say(w, "  Dashboards\thttp://localhost:%d  the built-in viewer", local.ViewerPort(m))
 		if m.Tools.Mailbox != "" {
 			say(w, "  Mailbox\thttp://localhost:%d  SMTP localhost:%d", m.Port(topology.PortMailbox), m.Port(topology.PortMailboxSMTP))
 		}

@@ -123,8 +123,12 @@ func TestGrafanaAndMailboxAreComponents(t *testing.T) {
 			t.Errorf("port %d is of %q, want %s", port, got, name)
 		}
 	}
-	if n := len(local.Ports(m)); n != 15+5+3 {
-		t.Errorf("%d ports; the topology has 15 of the core, 5 of the lake, 3 of the pages", n)
+	if n := len(local.Ports(m)); n != 15+5+4 {
+		t.Errorf("%d ports; the topology has 15 of the core, 5 of the lake, 4 of the pages", n)
+	}
+	// The built-in viewer stands beside a Grafana, and in its place without one.
+	if s := byName["mesh-viewer"]; s.URL != fmt.Sprintf("http://localhost:%d", m.Port(topology.PortViewer)) || !slices.Contains(s.Env, fmt.Sprintf("GRAFANA_URL=http://localhost:%d", m.Port(topology.PortGrafana))) {
+		t.Errorf("the viewer is on %s", s.URL)
 	}
 	m.Tools.Grafana, m.Tools.Mailbox = nil, ""
 	store, err := secrets.Open(d.Secrets())
@@ -136,9 +140,15 @@ func TestGrafanaAndMailboxAreComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range specs {
-		if s.Group == local.Pages {
+		if s.Group == local.Pages && s.Name != "mesh-viewer" {
 			t.Errorf("%s without its program", s.Name)
 		}
+		if s.Name == "mesh-viewer" && s.URL != fmt.Sprintf("http://localhost:%d", m.Port(topology.PortGrafana)) {
+			t.Errorf("without a Grafana the viewer is on %s", s.URL)
+		}
+	}
+	if got := local.Ports(m)[m.Port(topology.PortGrafana)]; got != "mesh-viewer" {
+		t.Errorf("without a Grafana its port is of %q", got)
 	}
 }
 

@@ -48,6 +48,11 @@ func (m *mesh) pages() ([]supervise.Spec, error) {
 			specs = append(specs, s)
 		}
 	}
+	s, err := m.viewer()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	specs = append(specs, s)
 	for i := range specs {
 		specs[i].Group = Pages
 	}

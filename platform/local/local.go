@@ -40,6 +40,7 @@ var Programs = []string{
 	"marketing-ingest", "marketing-migrate", "marketing-seed", "marketing-simulate",
 	"api-metrics-logger", "apimetrics-migrate", "apimetrics-seed",
 	meshCollector,
+	meshViewer,
 }
 
 // A Domain is a database with what is made in it and the service on it.
@@ -401,7 +402,10 @@ func Ports(m state.Mesh) map[int]string {
 		ports[m.Port(topology.PortHiveMetastore)] = metastore
 		ports[m.Port(topology.PortDBTDocs)] = dbtDocs
 		ports[m.Port(topology.PortMailbox)], ports[m.Port(topology.PortMailboxSMTP)] = mailbox, mailbox
-		ports[m.Port(topology.PortGrafana)] = grafanaServer
+		ports[m.Port(topology.PortGrafana)], ports[m.Port(topology.PortViewer)] = grafanaServer, meshViewer
+		if m.Tools.Grafana == nil {
+			ports[ViewerPort(m)] = meshViewer // and the other stays free
+		}
 	}
 	for n := range m.TrinoWorkers {
 		ports[trino.WorkerPort(m, n+1)] = "trino-" + trino.WorkerID(n+1)

@@ -104,11 +104,16 @@ func (s *Store) writeTrinoPasswords(path string, cost int) (changed bool, err er
 func (s *Store) TrinoPasswords(old []byte) ([]byte, error) { return s.trinoPasswords(old, bcryptCost) }
 
 func (s *Store) trinoPasswords(before []byte, cost int) ([]byte, error) {
-	old := hashes(before)
 	people, err := s.People()
 	if err != nil {
 		return nil, err
 	}
+	return s.passwords(before, cost, people)
+}
+
+// passwords are name:bcrypt lines; hashes of before that still fit stay.
+func (s *Store) passwords(before []byte, cost int, people []topology.Person) ([]byte, error) {
+	old := hashes(before)
 	var b bytes.Buffer
 	for _, p := range people {
 		password, err := s.Person(p.Name)

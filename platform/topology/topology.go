@@ -23,6 +23,7 @@ const (
 	PortMailbox     = 30025 // page
 	PortMailboxSMTP = 30026
 	PortGrafana     = 30030
+	PortViewer      = 30031 // beside a Grafana; in its place without one
 
 	PortCollector = 30886 // health of mesh-collector
 
