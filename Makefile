@@ -2,7 +2,7 @@
 
 GO       ?= go
 MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform k8s
-PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-setup ./platform/cmd/mesh-viewer
+PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-audit ./platform/cmd/mesh-setup ./platform/cmd/mesh-viewer
 
 # Tools are built once per machine from their exact version; Go's checksum
 # database verifies what is downloaded.

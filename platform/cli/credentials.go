@@ -91,7 +91,16 @@ within a second, without a restart, and the old one until the overlap is over.`,
 			if err != nil {
 				return err
 			}
-			if err := control.NewClient(d).Rotate(cmd.Context(), control.Rotation{Name: given[0], Overlap: overlap}); err != nil {
+			m, err := openMesh()
+			if err != nil {
+				return err
+			}
+			err = control.NewClient(d).Rotate(cmd.Context(), control.Rotation{Name: given[0], Overlap: overlap})
+			if errors.Is(err, control.ErrNotRunning) {
+				return err
+			}
+			m.audit(cmd.Context(), "rotate", given[0], err, "the old key opens for "+overlap.String()+" longer")
+			if err != nil {
 				return err
 			}
 			say(cmd.ErrOrStderr(), "%s has a new key: %s credentials %s\nThe old one opens for %v longer.", given[0], self(), given[0], overlap)

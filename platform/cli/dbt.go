@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/datameesh/datameesh/platform/account"
+	"github.com/datameesh/datameesh/platform/audit"
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/dbt"
 	"github.com/datameesh/datameesh/platform/local"
@@ -141,14 +143,50 @@ func runDBT(ctx context.Context, given []string) error {
 		return err
 	}
 	if !a.Root {
-		return m.dbt(ctx, given, os.Stdout, os.Stderr)
+		err = m.dbt(ctx, given, os.Stdout, os.Stderr)
+	} else {
+		err = runAsAccount(ctx, m.dir, a, os.Stdout, os.Stderr, append([]string{"dbt"}, given...)...)
 	}
-	return runAsAccount(ctx, m.dir, a, os.Stdout, os.Stderr, append([]string{"dbt"}, given...)...)
+	m.auditDBT(ctx, given, err)
+	return err
 }
+
+// auditDBT tells the audit record of a run of dbt. Of the arguments it keeps the
+// flags and what was selected: variables may hold anything.
+func (m *startedMesh) auditDBT(ctx context.Context, given []string, failure error) {
+	// As root this program runs again under the servers' account, and was told
+	// of already.
+	if os.Getenv(auditedVariable) != "" {
+		return
+	}
+	var kept, selected []string
+	selects := false
+	for _, g := range given {
+		flag := strings.HasPrefix(g, "-")
+		name, value, _ := strings.Cut(g, "=")
+		switch {
+		case flag:
+			kept = append(kept, name)
+			selects = slices.Contains([]string{"--select", "-s", "--models", "-m", "--exclude", "--selector"}, name)
+			if selects && value != "" {
+				selected = append(selected, value)
+			}
+		case selects:
+			selected = append(selected, g)
+		}
+	}
+	m.tell(ctx, audit.Event{
+		At: time.Now(), Who: caller(), Tool: audit.ToolDBT, Action: cmp.Or(dbt.Command{Args: given}.Name(), "dbt"), Object: strings.Join(selected, " "),
+		Outcome: outcome(failure), From: "this machine", Detail: strings.Join(kept, " "),
+	})
+}
+
+// auditedVariable tells a program that its caller tells the audit record.
+const auditedVariable = "MEESH_AUDITED"
 
 // runAsAccount runs the mesh's own copy of this program under the account.
 func runAsAccount(ctx context.Context, d state.Dir, a account.Account, stdout, stderr io.Writer, given ...string) error {
-	env := []string{"PATH=/usr/bin:/bin", "HOME=" + string(d), "TZ=UTC", "COLUMNS=" + os.Getenv("COLUMNS"), state.HomeVariable + "=" + string(d)}
+	env := []string{"PATH=/usr/bin:/bin", "HOME=" + string(d), "TZ=UTC", "COLUMNS=" + os.Getenv("COLUMNS"), auditedVariable + "=1", state.HomeVariable + "=" + string(d)}
 	err := runAlongTo(ctx, a, filepath.Join(d.Bin(), "meesh"), given, env, stdout, stderr)
 	if exit, ok := errors.AsType[*exitError](err); ok {
 		return &exitError{exit.code, nil}
@@ -319,7 +357,10 @@ func (m *startedMesh) dbtBuild(ctx context.Context, stdout, stderr io.Writer) (e
 	var said bytes.Buffer
 	both := io.MultiWriter(log, &said)
 	begin := time.Now()
-	if err = m.dbt(ctx, []string{"build"}, both, both); err != nil {
+	err = m.dbt(ctx, []string{"build"}, both, both)
+	// Whoever ran "up" is told of here: it only passes on what is said.
+	m.tell(ctx, audit.Event{At: begin, Who: caller(), Tool: audit.ToolDBT, Action: "build", Outcome: outcome(err), From: "this machine", Detail: "at the end of meesh up"})
+	if err != nil {
 		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 		for _, line := range lines[max(0, len(lines)-30):] {
 			say(stderr, "  | %s", line)
@@ -378,7 +419,9 @@ func newDBTRefreshCommand() *cobra.Command {
 					return err
 				}
 				// What fails is in the log, and tried again: a source may be away.
-				if err := m.dbt(c.Context(), []string{"build"}, c.OutOrStdout(), c.ErrOrStderr()); err != nil && c.Context().Err() == nil {
+				err = m.dbt(c.Context(), []string{"build"}, c.OutOrStdout(), c.ErrOrStderr())
+				m.tell(c.Context(), audit.Event{At: time.Now(), Who: caller(), Tool: audit.ToolDBT, Action: "build", Outcome: outcome(err), Detail: "refresh every " + every.String()})
+				if err != nil && c.Context().Err() == nil {
 					say(c.ErrOrStderr(), "not refreshed, next try in %s: %v", every, err)
 				}
 			}

@@ -48,6 +48,7 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newGrafanaCommand(),
 		newCredentialsCommand(),
 		newCACommand(),
+		newAuditCommand(),
 		newKubernetesCommand(),
 		// What meesh runs itself:
 		newSuperviseCommand(),

@@ -31,6 +31,7 @@ func TestMesh(t *testing.T) {
 		{"revenue follows a paid order", m.testRevenue},
 		{"marketing takes in a batch", m.testBatch},
 		{"demo after writes", m.testDemoAfterWrites},
+		{"who did what is in the record", m.testAudit},
 		{"wrong usage of a running mesh", m.testWrongUsage},
 		{"marketing's database is killed", m.testKilledDatabase},
 		{"a service and Trino are killed", m.testKilledServers},

@@ -49,7 +49,7 @@ func (m *mesh) testFirstUp(t *testing.T) {
 // servers are the components that run for ever in the profile core.
 var servers = []string{
 	"sales-db", "sales-api-db", "marketing-db", "platform-db",
-	"sales-api", "marketing-ingest", "sales-api-logger", "marketing-api-logger", "trino", "mesh-collector",
+	"sales-api", "marketing-ingest", "sales-api-logger", "marketing-api-logger", "trino", "mesh-collector", "mesh-audit",
 }
 
 func (m *mesh) testStatus(t *testing.T) {

@@ -39,7 +39,7 @@ var Programs = []string{
 	"sales-api", "sales-migrate", "sales-seed", "sales-simulate",
 	"marketing-ingest", "marketing-migrate", "marketing-seed", "marketing-simulate",
 	"api-metrics-logger", "apimetrics-migrate", "apimetrics-seed",
-	meshCollector,
+	meshCollector, meshAudit,
 	meshViewer,
 }
 
@@ -82,6 +82,9 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 	add := func(s supervise.Spec, err error) error {
 		specs = append(specs, s)
 		return err
+	}
+	if err := add(mm.audit()); err != nil {
+		return nil, err
 	}
 	for _, server := range topology.Servers {
 		if err := errors.Join(
@@ -391,6 +394,7 @@ func Ports(m state.Mesh) map[int]string {
 		m.Port(topology.PortTrino):         "trino",
 		m.Port(topology.PortTrinoInternal): "trino",
 		m.Port(topology.PortCollector):     meshCollector,
+		m.Port(topology.PortAuditSink):     meshAudit,
 	}
 	for _, s := range topology.Servers {
 		ports[m.Port(s.Port)] = s.Name

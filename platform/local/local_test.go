@@ -325,8 +325,8 @@ func TestComponentsAreCompleteAndInOrder(t *testing.T) {
 			t.Errorf("%s shows a password to everybody: %s", s.Name, arguments)
 		}
 	}
-	if n := len(Ports(m)); n != 15 {
-		t.Errorf("%d ports; the topology has 15", n)
+	if n := len(Ports(m)); n != 16 {
+		t.Errorf("%d ports; the topology has 16", n)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
+	"github.com/datameesh/datameesh/platform/audit"
 	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
@@ -35,7 +36,7 @@ var PostgresSettings = []string{
 	"password_encryption=scram-sha-256",
 	"timezone=UTC",
 	"log_timezone=UTC",
-	"log_line_prefix=%m [%p] %u@%d ",
+	"log_line_prefix=" + audit.LinePrefix,
 	"log_checkpoints=off",
 	"jit=off", // this build has no LLVM
 }

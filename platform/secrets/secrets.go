@@ -58,6 +58,8 @@ const (
 	trinoSharedSecret = "trino-shared-secret"
 	grafanaAdmin      = "grafana-admin"
 	grafanaSecretKey  = "grafana-secret-key"
+	auditToken        = "audit-token"
+	auditKey          = "audit-key"
 )
 
 // storeName is the name of the secret of an object store key.
@@ -168,7 +170,9 @@ func wanted() []Secret {
 	all = append(all, Secret{KindStore, storeName(topology.StoreRoot), "secret key of the access key " + topology.StoreRoot + ", makes buckets and keys"})
 	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"},
 		Secret{KindInternal, grafanaAdmin, "Grafana's account that makes the others"},
-		Secret{KindInternal, grafanaSecretKey, "encrypts what Grafana keeps in its database"})
+		Secret{KindInternal, grafanaSecretKey, "encrypts what Grafana keeps in its database"},
+		Secret{KindInternal, auditToken, "shown by who sends events to the audit record"},
+		Secret{KindInternal, auditKey, "makes the codes in the audit record"})
 }
 
 // List lists the secrets of the mesh without their values.
@@ -235,6 +239,16 @@ func (s *Store) Grafana() (admin, key string, err error) {
 	}
 	key, err = s.read(Secret{Kind: KindInternal, Name: grafanaSecretKey}.file())
 	return admin, key, err
+}
+
+// AuditToken returns what senders of events show to mesh-audit.
+func (s *Store) AuditToken() (string, error) {
+	return s.read(Secret{Kind: KindInternal, Name: auditToken}.file())
+}
+
+// AuditKey returns what the codes in the audit record are made with.
+func (s *Store) AuditKey() (string, error) {
+	return s.read(Secret{Kind: KindInternal, Name: auditKey}.file())
 }
 
 // People are those who can log in to Trino, service users last. The person

@@ -26,6 +26,7 @@ const (
 	PortViewer      = 30031 // beside a Grafana; in its place without one
 
 	PortCollector = 30886 // health of mesh-collector
+	PortAuditSink = 30887 // takes events
 
 	PortTrino         = 30808 // https, for people and programs
 	PortTrinoInternal = 30880 // http, between Trino's own nodes

@@ -76,12 +76,18 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if err != nil {
 		return Command{}, err
 	}
+	token, err := s.AuditToken()
+	if err != nil {
+		return Command{}, err
+	}
 	cmd.Version = version
 	cmd.Env = append(cmd.Env,
 		"TRINO_HTTPS_PORT="+strconv.Itoa(m.Port(topology.PortTrino)),
 		"TRINO_KEYSTORE="+keystore,
 		"TRINO_PASSWORDS_FILE="+passwords,
-		"TRINO_GROUPS_FILE="+groups)
+		"TRINO_GROUPS_FILE="+groups,
+		"AUDIT_URL=http://"+address(m, topology.PortAuditSink),
+		"AUDIT_TOKEN="+token)
 	return cmd, nil
 }
 
