@@ -57,6 +57,10 @@ policies: ## write the NetworkPolicies from k8s/network-matrix.yaml
 k8s-golden: ## write what the overlays render to, k8s/check/testdata
 	@$(K8S) $(GO) test -count=1 ./check -run TestGolden -update
 
+.PHONY: policy
+policy: ## write the rules of Trino from platform/policy/policy.yaml
+	@$(GO) run ./platform/cmd/mesh-policy
+
 .PHONY: dashboards dashboards/report pictures verify
 dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
@@ -70,6 +74,7 @@ pictures: build ## take the pictures of README and documents from the mesh in ME
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json
 	@$(K8S) $(GO) run ./cmd/network-policies -root . -verify
+	@$(GO) run ./platform/cmd/mesh-policy -verify
 
 .PHONY: test check
 # What may find nothing to run (test/grafana) is not the last: CI counts what the last runner says.

@@ -108,7 +108,7 @@ func flaws(w workload) []string {
 		}
 		for _, e := range c.Env {
 			// Where one lies is no secret.
-			if secretName.MatchString(e.Name) && !strings.HasSuffix(e.Name, "_FILE") && !strings.HasSuffix(e.Name, "_DIR") && e.Value != "" && e.Name != "S3_ACCESS_KEY" && e.Name != "ROOT_ACCESS_KEY" {
+			if secretName.MatchString(e.Name) && !strings.HasSuffix(e.Name, "_FILE") && !strings.HasSuffix(e.Name, "_DIR") && e.Value != "" && e.Name != "S3_ACCESS_KEY" && e.Name != "S3_UPLOADS_ACCESS_KEY" && e.Name != "ROOT_ACCESS_KEY" {
 				bad("%s: %s has its value in the manifest", c.Name, e.Name)
 			}
 		}

@@ -4,7 +4,9 @@ package credentials
 import (
 	"fmt"
 
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/setup"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -66,6 +68,19 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 		for _, r := range s.Roles() {
 			value, err := text(store.Role(s.Passwords, r.Name))
 			set(r.Name, value, err)
+			if r.Name != topology.RoleNotebook {
+				continue
+			}
+			for _, p := range policy.TheMesh().LogIns(s.Passwords, topology.People) {
+				value, err := text(store.Role(s.Passwords, p.Name))
+				set(p.Name, value, err)
+			}
+		}
+		for _, d := range s.Databases {
+			if policy.TheMesh().MaskedIn(d.Catalog) {
+				value, err := text(store.MaskKey())
+				set(setup.MaskKeyFile, value, err)
+			}
 		}
 	}
 	role := func(name, role string) ([]byte, error) { return text(store.Role(server[name].Passwords, role)) }
@@ -101,6 +116,8 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	set("ANALYTICS_DB_PASSWORD", value, err)
 	value, err = text(store.StoreKey("trino"))
 	set("S3_SECRET_KEY", value, err)
+	value, err = text(store.StoreKey(topology.StoreUploads))
+	set("S3_UPLOADS_SECRET_KEY", value, err)
 	value, err = text(store.TrinoSharedSecret())
 	set("TRINO_SHARED_SECRET", value, err)
 

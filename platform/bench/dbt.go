@@ -33,7 +33,7 @@ func dbtRuns(ctx context.Context, r *rig) (s samples, err error) {
 	if err != nil {
 		return s, err
 	}
-	trino, err := connectTrino(ctx, mesh)
+	trino, err := connectTrino(ctx, mesh, "dbt") // as dbt does
 	if err != nil {
 		return s, err
 	}
@@ -71,13 +71,13 @@ func timed(f func() error) (float64, error) {
 	return time.Since(begin).Seconds(), err
 }
 
-// connectTrino asks as dbt does.
-func connectTrino(ctx context.Context, mesh *meshrun.Mesh) (*query.Client, error) {
+// connectTrino asks in the name of a person or a program.
+func connectTrino(ctx context.Context, mesh *meshrun.Mesh, user string) (*query.Client, error) {
 	ca, err := mesh.Run(ctx, "ca")
 	if err != nil {
 		return nil, err
 	}
-	password, err := mesh.Run(ctx, "credentials", "dbt")
+	password, err := mesh.Run(ctx, "credentials", user)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func connectTrino(ctx context.Context, mesh *meshrun.Mesh) (*query.Client, error
 		return nil, err
 	}
 	return query.New(query.Config{
-		Address: net.JoinHostPort("localhost", strconv.Itoa(port)), CA: []byte(ca), User: "dbt", Password: strings.TrimSpace(password), Source: "bench",
+		Address: net.JoinHostPort("localhost", strconv.Itoa(port)), CA: []byte(ca), User: user, Password: strings.TrimSpace(password), Source: "bench",
 	})
 }
 

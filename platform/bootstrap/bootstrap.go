@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/datameesh/datameesh/platform/policy"
 )
 
 // A Config says where the server is and where passwords come from.
@@ -20,6 +22,8 @@ type Config struct {
 	DSN string
 	// Password of a role of the plan.
 	Password func(role string) (string, error)
+	// MaskKey is the key of the hashes that Trino shows in place of personal data.
+	MaskKey func() (string, error)
 	// Remote says how to reach another server of the mesh, for postgres_fdw:
 	// host, port and the password of a role there.
 	Remote func(server, role string) (host string, port int, password string, err error)
@@ -56,6 +60,9 @@ func Run(ctx context.Context, plan Plan, cfg Config) (changes []string, err erro
 			return r.changes, fmt.Errorf("role %s: %w", role.Name, err)
 		}
 	}
+	if err := r.gone(ctx, conn, plan); err != nil {
+		return r.changes, err
+	}
 	for _, d := range plan.Databases {
 		if err := r.database(ctx, conn, d); err != nil {
 			return r.changes, fmt.Errorf("database %s: %w", d.Name, err)
@@ -64,6 +71,11 @@ func Run(ctx context.Context, plan Plan, cfg Config) (changes []string, err erro
 	for _, d := range plan.Closed {
 		if err := r.connectors(ctx, conn, Database{Name: d}); err != nil {
 			return r.changes, fmt.Errorf("database %s: %w", d, err)
+		}
+	}
+	for _, m := range plan.Masked {
+		if err := r.maskKey(ctx, m); err != nil {
+			return r.changes, fmt.Errorf("database %s: key of the masks: %w", m.Database, err)
 		}
 	}
 	for _, f := range plan.Foreign {
@@ -90,26 +102,24 @@ func (r *run) connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, config)
 }
 
-// role makes a login role that has no right but those granted to it, and sets
-// its password, limit and settings.
+// role makes a role that has no right but those granted to it, and sets its
+// password, limit, memberships and settings.
 func (r *run) role(ctx context.Context, conn *pgx.Conn, role Role) error {
-	password, err := r.cfg.Password(role.Name)
-	if err != nil {
-		return err
-	}
 	var (
-		plain    bool // a login role without special rights
+		plain    bool // without special rights
 		limit    int
 		verifier *string
 		settings []string
+		member   []string
 	)
 	const query = `
-		SELECT r.rolcanlogin AND NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls),
-		       r.rolconnlimit, r.rolpassword, coalesce(s.setconfig, '{}')
+		SELECT r.rolcanlogin = $2 AND NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls),
+		       r.rolconnlimit, r.rolpassword, coalesce(s.setconfig, '{}'),
+		       ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid)
 		FROM pg_authid r
 		LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0
 		WHERE r.rolname = $1`
-	err = conn.QueryRow(ctx, query, role.Name).Scan(&plain, &limit, &verifier, &settings)
+	err := conn.QueryRow(ctx, query, role.Name, !role.Group).Scan(&plain, &limit, &verifier, &settings, &member)
 	name := pgx.Identifier{role.Name}.Sanitize()
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -121,7 +131,11 @@ func (r *run) role(ctx context.Context, conn *pgx.Conn, role Role) error {
 		return err
 	}
 	if !plain {
-		if _, err := conn.Exec(ctx, `ALTER ROLE `+name+` LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS`); err != nil {
+		login := ` LOGIN`
+		if role.Group {
+			login = ` NOLOGIN`
+		}
+		if _, err := conn.Exec(ctx, `ALTER ROLE `+name+login+` NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS`); err != nil {
 			return err
 		}
 	}
@@ -129,6 +143,16 @@ func (r *run) role(ctx context.Context, conn *pgx.Conn, role Role) error {
 		if _, err := conn.Exec(ctx, `ALTER ROLE `+name+` CONNECTION LIMIT `+strconv.Itoa(role.ConnectionLimit)); err != nil {
 			return err
 		}
+	}
+	if err := r.memberships(ctx, conn, role, member); err != nil {
+		return err
+	}
+	if role.Group {
+		return nil
+	}
+	password, err := r.cfg.Password(role.Name)
+	if err != nil {
+		return err
 	}
 	if verifier == nil || !verifies(*verifier, password) {
 		// The server gets the verifier, not the password: no statement log
@@ -159,6 +183,101 @@ func (r *run) role(ctx context.Context, conn *pgx.Conn, role Role) error {
 	}
 	r.changed("role %s: settings set", role.Name)
 	return nil
+}
+
+// memberships makes the role a member of those that it is to be one of, and of
+// no others.
+func (r *run) memberships(ctx context.Context, conn *pgx.Conn, role Role, have []string) error {
+	name := pgx.Identifier{role.Name}.Sanitize()
+	for _, group := range have {
+		if slices.Contains(role.Member, group) {
+			continue
+		}
+		if _, err := conn.Exec(ctx, `REVOKE `+pgx.Identifier{group}.Sanitize()+` FROM `+name); err != nil {
+			return err
+		}
+		r.changed("role %s: no member of %s", role.Name, group)
+	}
+	for _, group := range role.Member {
+		if slices.Contains(have, group) {
+			continue
+		}
+		if _, err := conn.Exec(ctx, `GRANT `+pgx.Identifier{group}.Sanitize()+` TO `+name); err != nil {
+			return err
+		}
+		r.changed("role %s: member of %s", role.Name, group)
+	}
+	return nil
+}
+
+// gone drops the roles of people who may not log in any more, and ends their sessions.
+func (r *run) gone(ctx context.Context, conn *pgx.Conn, plan Plan) error {
+	type member struct {
+		Name string
+		OID  uint32
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT m.rolname::text, m.oid FROM pg_auth_members a
+		  JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
+		 WHERE g.rolname = $1 ORDER BY 1`, plan.People)
+	if err != nil {
+		return err
+	}
+	members, err := pgx.CollectRows(rows, pgx.RowToStructByPos[member])
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if slices.ContainsFunc(plan.Roles, func(role Role) bool { return role.Name == m.Name }) {
+			continue
+		}
+		// In this order: a session that ends first could come back.
+		if _, err := conn.Exec(ctx, `DROP ROLE `+pgx.Identifier{m.Name}.Sanitize()); err != nil {
+			return fmt.Errorf("role %s: %w", m.Name, err)
+		}
+		if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = $1`, m.OID); err != nil {
+			return fmt.Errorf("role %s: %w", m.Name, err)
+		}
+		r.changed("role %s dropped", m.Name)
+	}
+	return nil
+}
+
+// maskKey keeps the key in a table of its own, which Trino's role alone reads:
+// in a rule of Trino's it would be printed with every plan.
+func (r *run) maskKey(ctx context.Context, m Masked) error {
+	key, err := r.cfg.MaskKey()
+	if err != nil {
+		return err
+	}
+	conn, err := r.connect(ctx, m.Database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	reader := pgx.Identifier{m.Reader}.Sanitize()
+	schema := pgx.Identifier{policy.KeySchema}.Sanitize()
+	table := pgx.Identifier{policy.KeySchema, policy.KeyTable}.Sanitize()
+	column := pgx.Identifier{policy.KeyColumn}.Sanitize()
+	if err := inTransaction(ctx, conn,
+		`CREATE SCHEMA IF NOT EXISTS `+schema,
+		`CREATE TABLE IF NOT EXISTS `+table+` (id boolean PRIMARY KEY DEFAULT true CHECK (id), `+column+` bytea NOT NULL)`,
+		`COMMENT ON SCHEMA `+schema+` IS 'What Trino masks personal columns with; made by the bootstrap.'`,
+		`COMMENT ON TABLE `+table+` IS 'Key of the hashes that are shown in place of personal data; one row.'`,
+		`COMMENT ON COLUMN `+table+`.id IS 'Always true: there is one row.'`,
+		`COMMENT ON COLUMN `+table+`.`+column+` IS 'The same in every domain, so that hashes can be joined.'`,
+		`REVOKE ALL ON SCHEMA `+schema+` FROM PUBLIC`,
+		`GRANT USAGE ON SCHEMA `+schema+` TO `+reader,
+		`GRANT SELECT ON `+table+` TO `+reader,
+	); err != nil {
+		return err
+	}
+	tag, err := conn.Exec(ctx, `INSERT INTO `+table+` AS k (`+column+`) VALUES ($1)
+		ON CONFLICT (id) DO UPDATE SET `+column+` = excluded.`+column+` WHERE k.`+column+` <> excluded.`+column, []byte(key))
+	if err == nil && tag.RowsAffected() > 0 {
+		r.changed("database %s: key of the masks set", m.Database)
+	}
+	return err
 }
 
 // database makes a database that belongs, with its schema public, to the owner.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -45,9 +46,13 @@ func (s *testServer) plan(server string) Plan {
 	if !ok {
 		s.t.Fatalf("no server %s", server)
 	}
-	plan := PlanFor(of)
+	plan := PlanFor(of, policy.TheMesh().LogIns(server, topology.People))
 	for i := range plan.Roles {
-		plan.Roles[i].Name = s.prefix + plan.Roles[i].Name
+		plan.Roles[i].Name, plan.Roles[i].Member = s.prefix+plan.Roles[i].Name, s.prefixed(plan.Roles[i].Member)
+	}
+	plan.People = s.prefix + plan.People
+	for i := range plan.Masked {
+		plan.Masked[i] = Masked{s.prefix + plan.Masked[i].Database, s.prefix + plan.Masked[i].Reader}
 	}
 	for i := range plan.Databases {
 		d := &plan.Databases[i]
@@ -97,6 +102,7 @@ func (s *testServer) config() Config {
 	return Config{
 		DSN:      s.admin.String(),
 		Password: func(role string) (string, error) { return "pw of " + role, nil },
+		MaskKey:  func() (string, error) { return "the key", nil },
 		Remote: func(_, role string) (string, int, string, error) {
 			config, err := pgx.ParseConfig(s.admin.String())
 			if err != nil {

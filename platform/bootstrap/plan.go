@@ -3,7 +3,9 @@ package bootstrap
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -15,11 +17,24 @@ type Plan struct {
 	// that none but the superuser needs.
 	Closed  []string
 	Foreign []Foreign
+	// People is the role that all people's roles are members of, empty on a
+	// server without any. A member that is no role of the plan is dropped.
+	People string
+	// Masked are databases that hold the key of the hashes that Trino shows in
+	// place of personal data.
+	Masked []Masked
 }
 
-// A Role is a login role without any special right.
+// Masked is a database that holds the key, and the role that alone reads it.
+type Masked struct{ Database, Reader string }
+
+// A Role is a role without any special right.
 type Role struct {
 	Name string
+	// Group is a role that nobody logs in as, for others to be members of.
+	Group bool
+	// Member are the roles that it is a member of.
+	Member []string
 	// ConnectionLimit is how many connections the role may hold; -1 for any number.
 	ConnectionLimit int
 	// Settings hold for every session of the role unless it sets others.
@@ -69,8 +84,22 @@ var readerLimits = map[string]struct {
 	topology.RoleNotebook: {20, "5min"},
 }
 
-// PlanFor derives the plan of a server from the topology.
-func PlanFor(server topology.Server) Plan {
+// Limits of a person's own sessions.
+const (
+	personConnections = 5
+	personStatement   = "5min"
+)
+
+// Roles that say which rows a person sees, by name; the policies of the
+// migrations look for them. Who is a member of none sees no row.
+const (
+	rowsOfAll    = "rows_all"
+	rowsOfPrefix = "rows_" // and the region in small letters
+)
+
+// PlanFor derives the plan of a server from the topology. people are those who
+// log in to it directly, each with a role in notebook_ro.
+func PlanFor(server topology.Server, people []topology.Person) Plan {
 	plan := Plan{Closed: []string{"postgres", "template1"}}
 	for _, r := range server.Roles() {
 		if r.Kind == topology.KindSuperuser {
@@ -87,6 +116,10 @@ func PlanFor(server topology.Server) Plan {
 		}
 		plan.Roles = append(plan.Roles, role)
 	}
+	if slices.ContainsFunc(plan.Roles, func(r Role) bool { return r.Name == topology.RoleNotebook }) {
+		plan.People = topology.RoleNotebook
+		plan.Roles = append(plan.Roles, personRoles(people)...)
+	}
 	for _, d := range server.Databases {
 		database := Database{Name: d.Name, Owner: d.Owner}
 		if d.App != "" {
@@ -97,11 +130,39 @@ func PlanFor(server topology.Server) Plan {
 			database.Schemas = append(database.Schemas, Schema{s.Name, d.App, s.Readers, s.TableReaders})
 		}
 		plan.Databases = append(plan.Databases, database)
+		if policy.TheMesh().MaskedIn(d.Catalog) {
+			plan.Masked = append(plan.Masked, Masked{d.Name, topology.RoleTrino})
+		}
 	}
 	if slices.ContainsFunc(server.Databases, func(d topology.Database) bool { return d.Name == topology.DatabaseVerify }) {
 		plan.Foreign = foreign()
 	}
 	return plan
+}
+
+// personRoles are the roles of people, after those that say which rows they see.
+func personRoles(people []topology.Person) []Role {
+	roles := []Role{{Name: rowsOfAll, Group: true, ConnectionLimit: -1}}
+	for _, region := range topology.Regions {
+		roles = append(roles, Role{Name: rowsOfPrefix + strings.ToLower(region), Group: true, ConnectionLimit: -1})
+	}
+	for _, p := range people {
+		rows := rowsOfAll
+		if p.Region != "" {
+			rows = rowsOfPrefix + strings.ToLower(p.Region)
+		}
+		roles = append(roles, Role{
+			Name: p.Name, Member: []string{topology.RoleNotebook, rows}, ConnectionLimit: personConnections,
+			// Settings are not inherited.
+			Settings: map[string]string{
+				"default_transaction_read_only": "on", "statement_timeout": personStatement, "idle_in_transaction_session_timeout": "5min",
+				// What people do is logged, each statement once; they cannot change
+				// these two. Values that they bind are not.
+				"log_min_duration_statement": "0", "log_parameter_max_length": "0",
+			},
+		})
+	}
+	return roles
 }
 
 // foreign finds the domain databases that have tables to verify.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/datameesh/datameesh/platform/bootstrap"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -37,7 +38,12 @@ func newBootstrapCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			changes, err := bootstrap.Run(cmd.Context(), bootstrap.PlanFor(server), cfg)
+			people, err := m.secrets.Persons()
+			if err != nil {
+				return err
+			}
+			plan := bootstrap.PlanFor(server, policy.TheMesh().LogIns(server.Name, people))
+			changes, err := bootstrap.Run(cmd.Context(), plan, cfg)
 			for _, change := range changes {
 				say(cmd.ErrOrStderr(), "%s", change)
 			}
@@ -67,6 +73,7 @@ func (m *startedMesh) bootstrapConfig(server topology.Server) (bootstrap.Config,
 	return bootstrap.Config{
 		DSN:      dsn.String(),
 		Password: func(role string) (string, error) { return m.secrets.Role(server.Name, role) },
+		MaskKey:  m.secrets.MaskKey,
 		Remote: func(name, role string) (string, int, string, error) {
 			remote, ok := topology.ServerNamed(name)
 			if !ok {

@@ -27,7 +27,15 @@ func newObjectStoreKeysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			changes, err := objectstore.Setup(c.Context(), endpoint, m.secrets.StoreKey)
+			people, err := m.secrets.Persons()
+			if err != nil {
+				return err
+			}
+			gone, err := m.secrets.Gone()
+			if err != nil {
+				return err
+			}
+			changes, err := objectstore.Setup(c.Context(), endpoint, objectstore.GrantsOf(people), gone, m.secrets.StoreKey)
 			for _, change := range changes {
 				say(c.ErrOrStderr(), "%s", change)
 			}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -127,7 +128,7 @@ func runQuery(ctx context.Context, stdout, stderr io.Writer, person, format, sta
 		return nil // whoever read has enough
 	}
 	if err != nil {
-		return m.queryError(err)
+		return m.refusal(person, m.queryError(err))
 	}
 	rows := "rows"
 	if result.Rows == 1 {
@@ -160,6 +161,11 @@ func (m *startedMesh) sessionClient(person, source string, session map[string]st
 	if err != nil {
 		return nil, err
 	}
+	return m.clientWith(person, password, source, session)
+}
+
+// clientWith makes a client that logs in with a password.
+func (m *startedMesh) clientWith(person, password, source string, session map[string]string) (*query.Client, error) {
 	ca, err := m.secrets.CA()
 	if err != nil {
 		return nil, err
@@ -172,6 +178,24 @@ func (m *startedMesh) sessionClient(person, source string, session map[string]st
 		Source:   source,
 		Session:  session,
 	})
+}
+
+// refusal adds to a refusal what the person may do.
+func (m *startedMesh) refusal(person string, err error) error {
+	failed, ok := errors.AsType[*query.Error](err)
+	if !ok || failed.Name != "PERMISSION_DENIED" {
+		return err
+	}
+	people, listErr := m.secrets.People()
+	if listErr != nil {
+		return err
+	}
+	for _, p := range people {
+		if p.Name == person {
+			return fmt.Errorf("%w; %s is in the group %s, who may: %s; all of it: docs/security.md", err, person, p.Group, policy.TheMesh().Does(p))
+		}
+	}
+	return err
 }
 
 // sourceErrors are Trino's names of errors of what a catalog reads from, not of

@@ -21,6 +21,7 @@ import (
 	"github.com/datameesh/datameesh/platform/account"
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
@@ -110,6 +111,11 @@ func superviseMesh(ctx context.Context, ready func() error) error {
 		log.Info("rotate", "key", r.Name, "overlap", r.Overlap.String(), "error", err)
 		return err
 	}
+	s.People = func(c control.PersonChange) (supervise.Changes, error) {
+		changes, err := changePerson(d, s.Supervisor, c)
+		log.Info("person", "do", c.Do, "name", c.Person.Name, "group", c.Person.Group, "changes", changes.String(), "error", err)
+		return changes, err
+	}
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- server.Serve(listener) }()
@@ -144,6 +150,49 @@ func rotate(d state.Dir, r control.Rotation) error {
 		return err
 	}
 	return local.WriteAPIKeys(d, store)
+}
+
+// changePerson changes the list of people and has everything follow.
+func changePerson(d state.Dir, s *supervise.Supervisor, c control.PersonChange) (supervise.Changes, error) {
+	store, err := secrets.Open(d.Secrets())
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	m, err := state.Load(d)
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	switch c.Do {
+	case control.AddPerson:
+		people, err := store.Persons()
+		if err != nil {
+			return supervise.Changes{}, err
+		}
+		if err := objectstore.CheckRoom(objectstore.Kind(m.ObjectStore), append(people, c.Person)); err != nil {
+			return supervise.Changes{}, &secrets.PersonError{Reason: err.Error()}
+		}
+		err = store.AddPerson(c.Person, c.Password)
+		if err != nil {
+			return supervise.Changes{}, err
+		}
+	case control.RemovePerson:
+		err = store.RemovePerson(c.Person.Name)
+	case control.SetPassword:
+		err = store.SetPassword(c.Person.Name, c.Password)
+	case control.RotatePerson:
+		err = store.RotatePerson(c.Person.Name)
+	default:
+		err = fmt.Errorf("nothing is called %q", c.Do)
+	}
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	// The person admin stays as they are.
+	admin, err := store.AdminPassword()
+	if err != nil {
+		return supervise.Changes{}, err
+	}
+	return reconcile(d, s, control.Order{AdminPassword: admin})
 }
 
 // reconcile brings the components in line with the state folder.

@@ -19,8 +19,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 const socketName = "control.sock"
@@ -43,6 +45,22 @@ type Rotation struct {
 	Name    string        `json:"name"`
 	Overlap time.Duration `json:"overlap"` // how long the old key still opens
 }
+
+// A PersonChange asks for somebody to be added, changed or removed; it travels
+// by the socket only, as it may hold a password.
+type PersonChange struct {
+	Do       string          `json:"do"` // one of those below
+	Person   topology.Person `json:"person"`
+	Password string          `json:"password,omitempty"`
+}
+
+// What can be done with a person.
+const (
+	AddPerson    = "add"
+	RemovePerson = "remove"
+	SetPassword  = "password"
+	RotatePerson = "rotate"
+)
 
 // throughFolder opens the folder of the socket and gives the socket a short
 // name: the path of a unix socket has room for 108 bytes only, and a clone may
@@ -82,6 +100,7 @@ type Server struct {
 	Program    string
 	Reconcile  func(Order) (supervise.Changes, error)
 	Rotate     func(Rotation) error
+	People     func(PersonChange) (supervise.Changes, error)
 	// End is called once, after everything has stopped or been let go.
 	End func()
 }
@@ -93,6 +112,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /watch", s.watch)
 	mux.HandleFunc("POST /reconcile", s.reconcile)
 	mux.HandleFunc("POST /rotate", s.rotate)
+	mux.HandleFunc("POST /people", s.people)
 	mux.HandleFunc("POST /stop", s.end(s.Supervisor.Stop))
 	mux.HandleFunc("POST /detach", s.end(s.Supervisor.Detach))
 	return mux
@@ -152,6 +172,25 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) people(w http.ResponseWriter, r *http.Request) {
+	var change PersonChange
+	if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	changes, err := s.People(change)
+	if refused, ok := errors.AsType[*secrets.PersonError](err); ok {
+		http.Error(w, refused.Reason, http.StatusUnprocessableEntity)
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(changes)
 }
 
 func (s *Server) end(how func()) http.HandlerFunc {
@@ -222,6 +261,9 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		if err != nil {
 			return nil, fmt.Errorf("talk to the supervisor: %w", err)
+		}
+		if resp.StatusCode == http.StatusUnprocessableEntity {
+			return nil, &secrets.PersonError{Reason: string(bytes.TrimSpace(text))}
 		}
 		return nil, errors.New(string(bytes.TrimSpace(text)))
 	}
@@ -299,4 +341,12 @@ func (c *Client) Watch(ctx context.Context, see func(Report) bool) error {
 // Rotate makes a new API key; the services accept it within a second.
 func (c *Client) Rotate(ctx context.Context, r Rotation) error {
 	return c.call(ctx, http.MethodPost, "/rotate", r, nil)
+}
+
+// ChangePerson adds, changes or removes somebody, and has everything follow
+// that knows people. *secrets.PersonError tells why that is refused.
+func (c *Client) ChangePerson(ctx context.Context, change PersonChange) (supervise.Changes, error) {
+	var changes supervise.Changes
+	err := c.call(ctx, http.MethodPost, "/people", change, &changes)
+	return changes, err
 }

@@ -62,7 +62,7 @@ func (m *mesh) testQuery(t *testing.T) {
 		t.Errorf("%v: %s", err, r)
 	}
 	says(t, m.run(t, 0, "query", count).stdout, "1000")
-	says(t, m.run(t, 0, "query", "--as", "emma", count).stderr, "as emma")
+	says(t, m.run(t, 0, "query", "--as", "sam", count).stderr, "as sam")
 
 	r = m.run(t, 1, "query", "SELECT customer_id,\n  nothing FROM sales.public.customers")
 	says(t, r.stderr, "line 2, column 3", "nothing")
@@ -146,7 +146,7 @@ func (m *mesh) testReaders(t *testing.T) {
 		"INSERT INTO sales.public.customers (customer_name) VALUES ('planted')",
 		"CREATE TABLE sales.public.planted (i integer)",
 	} {
-		says(t, m.run(t, 1, "query", "--as", "emma", sql).stderr, "Access Denied")
+		says(t, m.run(t, 1, "query", "--as", "alex", sql).stderr, "Access Denied", "data_science")
 	}
 	if after := m.ask(t, count); after != before || before == "0" {
 		t.Errorf("%s leads became %s", before, after)

@@ -143,8 +143,8 @@ func (m *mesh) exported(t *testing.T) {
 	}
 	m.want(t, everyOrder, everything)
 	m.want(t, "select count(*), sum(score) from lake.marketing.leads_all", m.must(t, "select count(*), sum(score) from marketing.public.leads"))
-	if got, err := m.askAs(t, "emma", everyOrder); err != nil || got != everything {
-		t.Errorf("emma: %q %v", got, err)
+	if got, err := m.askAs(t, "alex", everyOrder); err != nil || got != everything {
+		t.Errorf("alex: %q %v", got, err)
 	}
 
 	// Nobody's name, address or number.

@@ -45,6 +45,7 @@ func TestLake(t *testing.T) {
 	// These change the data.
 	t.Run("export", m.exported)
 	t.Run("read while exported", m.readWhileExported)
+	t.Run("access", m.access)
 	t.Run("export is interrupted", m.exportInterrupted)
 	t.Run("compact", m.compacted)
 	t.Run("stats", m.analyzed)

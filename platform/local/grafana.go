@@ -146,7 +146,10 @@ func GrafanaPeople(store *secrets.Store) (people []grafana.Person, gone []string
 	if err != nil {
 		return nil, nil, err
 	}
-	gone = []string{topology.Admin.Name}
+	if gone, err = store.Gone(); err != nil {
+		return nil, nil, err
+	}
+	hasAdmin := false
 	for _, p := range all {
 		role, folder := grafana.RoleViewer, ""
 		switch p.Group {
@@ -162,9 +165,10 @@ func GrafanaPeople(store *secrets.Store) (people []grafana.Person, gone []string
 			return nil, nil, err
 		}
 		people = append(people, grafana.Person{Login: p.Name, Mail: mailOf(p.Name), Password: password, Role: role, Folder: folder})
-		if p.Name == topology.Admin.Name {
-			gone = nil
-		}
+		hasAdmin = hasAdmin || p.Name == topology.Admin.Name
+	}
+	if !hasAdmin {
+		gone = append(gone, topology.Admin.Name)
 	}
 	return people, gone, nil
 }

@@ -2,6 +2,8 @@ package local
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,7 +90,20 @@ func localhost(port int) string { return "http://localhost:" + strconv.Itoa(port
 func (m *mesh) objectStoreSetup() (supervise.Spec, error) {
 	s := m.spec(supervise.Task, objectStoreSetup, m.program("meesh"), objectStoreSetup)
 	s.DependsOn = []string{objectStore}
-	s.Env = append(s.Env, state.HomeVariable+"="+string(m.dir))
+	people, err := m.store.Persons()
+	if err != nil {
+		return s, err
+	}
+	sum := sha256.New()
+	for _, p := range people {
+		key, err := m.store.StoreKey(p.Name)
+		if err != nil {
+			return s, err
+		}
+		fmt.Fprintf(sum, "%q %q %q\n", p.Name, p.Group, key)
+	}
+	// Read by nobody, but runs the task again when somebody changes.
+	s.Env = append(s.Env, state.HomeVariable+"="+string(m.dir), "MEESH_PEOPLE="+hex.EncodeToString(sum.Sum(nil)))
 	return s, nil
 }
 
@@ -169,8 +184,11 @@ func (m *mesh) worker(n int) (supervise.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Path, s.Args, s.Dir = command.Path, command.Args, command.Dir
-	s.Env = append(command.Env, "TRINO_CONFIGURATION="+command.Version)
+	s.Path, s.Args, s.Dir, s.Env = command.Path, command.Args, command.Dir, command.Env
+	if err := politely(&s); err != nil {
+		return s, err
+	}
+	s.Env = append(s.Env, "TRINO_CONFIGURATION="+command.Version)
 	s.StartTimeout = 5 * time.Minute
 	s.ProbeTimeout = time.Minute
 	var joined bool

@@ -3,8 +3,10 @@ package local
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +14,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
@@ -173,7 +177,28 @@ func (m *mesh) bootstrapTask(server topology.Server) (supervise.Spec, error) {
 		// Read by nobody, but runs the task again when it changes: the task
 		// tells the platform server on which ports to find the others.
 		fmt.Sprintf("MEESH_PORT_OFFSET=%d", m.PortOffset))
-	return s, nil
+	people, err := m.peopleSum(server.Name)
+	// So does this, when somebody comes, goes or has a new password.
+	s.Env = append(s.Env, "MEESH_PEOPLE="+people)
+	return s, err
+}
+
+// peopleSum changes when the people who log in to a database server do, or
+// their passwords there.
+func (m *mesh) peopleSum(server string) (string, error) {
+	people, err := m.store.Persons()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, p := range policy.TheMesh().LogIns(server, people) {
+		password, err := m.store.Role(server, p.Name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%q %q %q\n", p.Name, p.Region, password)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // database is the environment of a program that connects as a role.
@@ -299,8 +324,11 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Path, s.Args, s.Dir = command.Path, command.Args, command.Dir
-	s.Env = append(command.Env, "TRINO_CONFIGURATION="+command.Version)
+	s.Path, s.Args, s.Dir, s.Env = command.Path, command.Args, command.Dir, command.Env
+	if err := politely(&s); err != nil {
+		return s, err
+	}
+	s.Env = append(s.Env, "TRINO_CONFIGURATION="+command.Version)
 	s.StartTimeout = 5 * time.Minute
 	s.ProbeTimeout = 2 * time.Minute // the first queries take their time
 	s.StopGrace = time.Minute
@@ -333,6 +361,20 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 		return nil
 	}
 	return s, nil
+}
+
+// politeness of Trino: a query that computes without end leaves the domains'
+// services and databases three quarters of a busy processor.
+const politeness = "5"
+
+// politely has a component give way to the others when processors are scarce.
+func politely(s *supervise.Spec) error {
+	nice, err := exec.LookPath("nice")
+	if err != nil {
+		return fmt.Errorf("%s: %w; it is part of every Linux (package coreutils)", s.Name, err)
+	}
+	s.Path, s.Args = nice, append([]string{"-n", politeness, s.Path}, s.Args...)
+	return nil
 }
 
 // launcherPID is where Trino's launcher notes the process, below Trino's folder.

@@ -39,6 +39,9 @@ var PostgresSettings = []string{
 	"log_line_prefix=" + audit.LinePrefix,
 	"log_checkpoints=off",
 	"jit=off", // this build has no LLVM
+	// Whoever tries passwords waits half a second for each that is wrong.
+	"shared_preload_libraries=auth_delay",
+	"auth_delay.milliseconds=500",
 }
 
 // postgresServer runs a server as a child of the supervisor. It is not left to

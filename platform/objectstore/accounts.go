@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/datameesh/datameesh/platform/policy"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // A Grant says what one person, or program, may do. Prefixes are of the bucket
@@ -24,27 +27,48 @@ type Grant struct {
 // Shared is the place of results that everybody may read.
 const Shared = "analytics/"
 
-// Grants of the mesh. versitygw has one owner per bucket, so there is one.
-var Grants = []Grant{
-	{Name: "mike", Owner: true},
-	{Name: "alex", Write: []string{"alex/", Shared}},
-	{Name: "sarah", Write: []string{"sarah/", Shared}},
-	{Name: "sam", Write: []string{"sam/"}, Read: []string{Shared}},
-	{Name: "mia", Write: []string{"mia/"}, Read: []string{Shared}},
-	{Name: "emma", Read: []string{Shared}},
-	// Trino and the metastore hold the tables of all people; who may read
-	// which is decided by Trino's rules.
-	{Name: "trino", Full: []string{Lake}},
-	{Name: "hive", Full: []string{Lake}},
+// GrantsOf are the grants of a mesh with these people, as the policy says, and
+// of the programs that keep tables in the store. versitygw has one owner per
+// bucket, so that is the first of the engineers.
+func GrantsOf(people []topology.Person) []Grant {
+	var grants []Grant
+	owned := false
+	for _, p := range people {
+		switch files := policy.TheMesh().FilesOf(p); {
+		case files.All && !owned:
+			owned = true
+			grants = append(grants, Grant{Name: p.Name, Owner: true})
+		case files.All:
+			grants = append(grants, Grant{Name: p.Name, Full: []string{Lake, Backups}})
+		default:
+			grants = append(grants, Grant{Name: p.Name, Write: files.Write, Read: files.Read})
+		}
+	}
+	return append(grants,
+		// Trino and the metastore hold the tables of all people; who may read
+		// which is decided by Trino's rules.
+		Grant{Name: "trino", Full: []string{Lake}},
+		Grant{Name: "hive", Full: []string{Lake}},
+		// Tables that people make of files: only of those that everybody may read.
+		Grant{Name: topology.StoreUploads, Write: []string{Shared}})
 }
 
 // owner is the name of the owner of the buckets.
-func owner() string {
-	return Grants[slices.IndexFunc(Grants, func(g Grant) bool { return g.Owner })].Name
+func owner(grants []Grant) string {
+	return grants[slices.IndexFunc(grants, func(g Grant) bool { return g.Owner })].Name
 }
 
-// A policy is what S3 calls one.
-type policy struct {
+// CheckRoom tells whether the store can hold what these people are granted.
+func CheckRoom(kind Kind, people []topology.Person) error {
+	if kind != VersityGW {
+		return nil
+	}
+	_, err := bucketPolicy(GrantsOf(people), Lake)
+	return err
+}
+
+// A document is what S3 calls a policy.
+type document struct {
 	Version   string      `json:"Version"`
 	Statement []statement `json:"Statement"`
 }
@@ -104,7 +128,7 @@ const policyLimit = 3600
 
 // bucketPolicy is the policy of a bucket for all who are granted something.
 func bucketPolicy(grants []Grant, bucket string) ([]byte, error) {
-	p := policy{Version: "2012-10-17"}
+	p := document{Version: "2012-10-17"}
 	for _, g := range grants {
 		for _, s := range g.statements(bucket) {
 			same := func(other statement) bool {
@@ -128,7 +152,7 @@ func bucketPolicy(grants []Grant, bucket string) ([]byte, error) {
 
 // personPolicy is the policy of one person for all buckets, as MinIO takes it.
 func (g Grant) personPolicy() ([]byte, error) {
-	p := policy{Version: "2012-10-17"}
+	p := document{Version: "2012-10-17"}
 	for _, bucket := range []string{Lake, Backups} {
 		for _, s := range g.statements(bucket) {
 			if s.Condition["Null"] != nil { // MinIO does compare an empty prefix

@@ -14,7 +14,7 @@ import (
 func TestGrantsAreForPeople(t *testing.T) {
 	var names []string
 	owners := 0
-	for _, g := range Grants {
+	for _, g := range GrantsOf(topology.People) {
 		names = append(names, g.Name)
 		if g.Owner {
 			owners++
@@ -36,7 +36,7 @@ func TestGrantsAreForPeople(t *testing.T) {
 }
 
 func TestBucketPolicyNamesEverybodyOnce(t *testing.T) {
-	text, err := bucketPolicy(Grants, Backups)
+	text, err := bucketPolicy(GrantsOf(topology.People), Backups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,12 +44,12 @@ func TestBucketPolicyNamesEverybodyOnce(t *testing.T) {
 	if string(text) != want {
 		t.Errorf("backups: %s", text)
 	}
-	text, err = bucketPolicy(Grants, Lake)
+	text, err = bucketPolicy(GrantsOf(topology.People), Lake)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d bytes", len(text))
-	var p policy
+	var p document
 	if err := json.Unmarshal(text, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestBucketPolicyNamesEverybodyOnce(t *testing.T) {
 			}
 		}
 	}
-	many := slices.Clone(Grants)
+	many := slices.Clone(GrantsOf(topology.People))
 	for i := range 20 {
 		name := fmt.Sprint("person", i)
 		many = append(many, Grant{Name: name, Write: []string{name + "/"}})
@@ -73,7 +73,8 @@ func TestBucketPolicyNamesEverybodyOnce(t *testing.T) {
 		t.Errorf("a policy that does not fit: %v", err)
 	}
 	// Where a policy belongs to a person it names none.
-	text, err = Grants[1].personPolicy()
+	alex := GrantsOf(topology.People)[0]
+	text, err = alex.personPolicy()
 	if err != nil || strings.Contains(string(text), "Principal") || !strings.Contains(string(text), "alex/*") {
 		t.Errorf("alex: %s %v", text, err)
 	}

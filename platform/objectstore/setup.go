@@ -24,10 +24,11 @@ import (
 	"github.com/minio/minio-go/v7/pkg/signer"
 )
 
-// Setup makes buckets, keys and rights as Grants say, and sets back what
-// differs. It can be repeated at any time. secret returns the secret key of a
-// person. changes has a line for each thing that was made.
-func Setup(ctx context.Context, e Endpoint, secret func(name string) (string, error)) (changes []string, err error) {
+// Setup makes buckets, keys and rights as grants say, and sets back what
+// differs; gone are names whose keys are removed. It can be repeated at any
+// time. secret returns the secret key of a person. changes has a line for each
+// thing that was made.
+func Setup(ctx context.Context, e Endpoint, grants []Grant, gone []string, secret func(name string) (string, error)) (changes []string, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("set up the object store %s: %w", e.S3, err)
@@ -58,16 +59,16 @@ func Setup(ctx context.Context, e Endpoint, secret func(name string) (string, er
 		changes = append(changes, fmt.Sprintf("%d unfinished uploads removed", cleared))
 	}
 	accounts := map[string]string{}
-	for _, g := range Grants {
+	for _, g := range grants {
 		if accounts[g.Name], err = secret(g.Name); err != nil {
 			return changes, err
 		}
 	}
 	var more []string
 	if e.Kind == MinIO {
-		more, err = e.setupMinIO(ctx, accounts)
+		more, err = e.setupMinIO(ctx, grants, gone, accounts)
 	} else {
-		more, err = e.setupVersityGW(ctx, client, accounts)
+		more, err = e.setupVersityGW(ctx, client, grants, gone, accounts)
 	}
 	return append(changes, more...), err
 }
@@ -97,7 +98,7 @@ func clearUploads(ctx context.Context, client *minio.Client, before time.Time) (
 
 // setupVersityGW gives keys to people, the buckets to their owner, and the
 // rights in each bucket's policy.
-func (e Endpoint) setupVersityGW(ctx context.Context, client *minio.Client, accounts map[string]string) (changes []string, err error) {
+func (e Endpoint) setupVersityGW(ctx context.Context, client *minio.Client, grants []Grant, gone []string, accounts map[string]string) (changes []string, err error) {
 	var users struct {
 		Accounts []struct{ Access string }
 	}
@@ -108,7 +109,16 @@ func (e Endpoint) setupVersityGW(ctx context.Context, client *minio.Client, acco
 	for _, a := range users.Accounts {
 		known[a.Access] = true
 	}
-	for _, g := range Grants {
+	for _, name := range gone {
+		if !known[name] {
+			continue
+		}
+		if err := e.adminXML(ctx, "/delete-user", url.Values{"access": {name}}, nil, nil); err != nil {
+			return changes, fmt.Errorf("key %s: %w", name, err)
+		}
+		changes = append(changes, "key "+name+" removed")
+	}
+	for _, g := range grants {
 		what := "made"
 		if known[g.Name] {
 			right, err := e.accepts(ctx, g.Name, accounts[g.Name])
@@ -145,13 +155,13 @@ func (e Endpoint) setupVersityGW(ctx context.Context, client *minio.Client, acco
 	}
 	for _, bucket := range []string{Lake, Backups} {
 		// A new owner takes the bucket's policy away: the owner comes first.
-		if owners[bucket] != owner() {
-			if err := e.adminXML(ctx, "/change-bucket-owner", url.Values{"bucket": {bucket}, "owner": {owner()}}, nil, nil); err != nil {
+		if owner := owner(grants); owners[bucket] != owner {
+			if err := e.adminXML(ctx, "/change-bucket-owner", url.Values{"bucket": {bucket}, "owner": {owner}}, nil, nil); err != nil {
 				return changes, fmt.Errorf("owner of %s: %w", bucket, err)
 			}
-			changes = append(changes, "bucket "+bucket+" given to "+owner())
+			changes = append(changes, "bucket "+bucket+" given to "+owner)
 		}
-		text, err := bucketPolicy(Grants, bucket)
+		text, err := bucketPolicy(grants, bucket)
 		if err != nil {
 			return changes, err
 		}
@@ -196,9 +206,19 @@ func (e Endpoint) adminXML(ctx context.Context, path string, query url.Values, s
 
 // setupMinIO gives keys to people and a policy to each: MinIO's bucket policies
 // know no people.
-func (e Endpoint) setupMinIO(ctx context.Context, accounts map[string]string) (changes []string, err error) {
+func (e Endpoint) setupMinIO(ctx context.Context, grants []Grant, gone []string, accounts map[string]string) (changes []string, err error) {
 	const api = "/minio/admin/v3"
-	for _, g := range Grants {
+	for _, name := range gone {
+		_, err := e.admin(ctx, http.MethodDelete, e.S3, api+"/remove-user", url.Values{"accessKey": {name}}, nil)
+		if status, refused := errors.AsType[*statusError](err); refused && status.code == http.StatusNotFound {
+			continue
+		}
+		if err != nil {
+			return changes, fmt.Errorf("key %s: %w", name, err)
+		}
+		changes = append(changes, "key "+name+" removed")
+	}
+	for _, g := range grants {
 		_, err := e.admin(ctx, http.MethodGet, e.S3, api+"/user-info", url.Values{"accessKey": {g.Name}}, nil)
 		status, refused := errors.AsType[*statusError](err)
 		switch {

@@ -22,6 +22,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // start runs the store that OBJECT_STORE names and returns it when it is ready.
@@ -109,18 +110,19 @@ func TestPeopleUseTheirOwnPlaces(t *testing.T) {
 	s := start(t)
 	ctx := t.Context()
 	secrets := map[string]string{}
-	for _, g := range Grants {
+	grants := GrantsOf(topology.People)
+	for _, g := range grants {
 		secrets[g.Name] = rand.Text() + rand.Text()[:17] // as long as those of package secrets
 	}
 	secret := func(name string) (string, error) { return secrets[name], nil }
-	changes, err := Setup(ctx, s.Endpoint, secret)
+	changes, err := Setup(ctx, s.Endpoint, grants, nil, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(changes, "bucket datalake made") || !slices.Contains(changes, "key alex made") {
 		t.Errorf("first time: %v", changes)
 	}
-	if changes, err = Setup(ctx, s.Endpoint, secret); err != nil || len(changes) > 0 {
+	if changes, err = Setup(ctx, s.Endpoint, grants, nil, secret); err != nil || len(changes) > 0 {
 		t.Errorf("second time: %v %v", changes, err)
 	}
 	as := func(name string) *minio.Client {
@@ -207,7 +209,7 @@ func TestPeopleUseTheirOwnPlaces(t *testing.T) {
 	// A key that is changed in the mesh's secrets holds after the next set-up.
 	old := secrets["alex"]
 	secrets["alex"] = rand.Text()
-	if changes, err = Setup(ctx, s.Endpoint, secret); err != nil || s.Kind == VersityGW && !slices.Equal(changes, []string{"key alex changed"}) {
+	if changes, err = Setup(ctx, s.Endpoint, grants, nil, secret); err != nil || s.Kind == VersityGW && !slices.Equal(changes, []string{"key alex changed"}) {
 		t.Fatal(changes, err)
 	}
 	stale, err := s.Client("alex", old)

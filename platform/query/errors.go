@@ -107,7 +107,11 @@ func (c *Client) classify(ctx context.Context, statement string, err error) erro
 		case 0, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 			return &UnreachableError{c.cfg.Address, rootCause(err).Error()}
 		}
-		return fmt.Errorf("query: Trino answered %d %s: %s", failed.StatusCode, http.StatusText(failed.StatusCode), strings.TrimSpace(fmt.Sprint(failed.Reason)))
+		reason, _, _ := strings.Cut(strings.TrimSpace(fmt.Sprint(failed.Reason)), "\n") // a trace may follow
+		if strings.HasSuffix(reason, "authenticators were not loaded") {
+			return &UnreachableError{c.cfg.Address, "it is still starting"}
+		}
+		return fmt.Errorf("query: Trino answered %d %s: %s", failed.StatusCode, http.StatusText(failed.StatusCode), reason)
 	}
 	return fmt.Errorf("query: %w", err)
 }

@@ -60,6 +60,7 @@ const (
 	grafanaSecretKey  = "grafana-secret-key"
 	auditToken        = "audit-token"
 	auditKey          = "audit-key"
+	maskKey           = "mask-key"
 )
 
 // storeName is the name of the secret of an object store key.
@@ -107,7 +108,11 @@ func (s *Store) ensure(adminPassword string) (changed []string, err error) {
 	if err := checkPassword(adminPassword); err != nil {
 		return nil, err
 	}
-	for _, secret := range wanted() {
+	people, err := s.Persons()
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range wanted(people) {
 		made, err := s.kept.ensure(secret.file(), newSecret)
 		if err != nil {
 			return nil, err
@@ -146,11 +151,13 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// wanted lists the secrets that a mesh always has.
-func wanted() []Secret {
-	var all []Secret
-	for _, p := range topology.People {
-		all = append(all, Secret{KindPerson, p.Name, p.Does})
+// wanted lists the secrets that a mesh with these people has.
+func wanted(people []topology.Person) []Secret {
+	var all, direct []Secret
+	var keys []Secret
+	for _, p := range people {
+		own := personSecrets(p, serversOf(p))
+		all, keys, direct = append(all, own[0]), append(keys, own[1]), append(direct, own[2:]...)
 	}
 	for _, p := range topology.ServiceUsers {
 		all = append(all, Secret{KindService, p.Name, p.Does})
@@ -164,11 +171,13 @@ func wanted() []Secret {
 			all = append(all, Secret{KindDatabase, server.Name + "/" + r.Name, r.Does})
 		}
 	}
-	for _, p := range slices.Concat(topology.People, topology.StoreUsers) {
+	all = slices.Concat(all, direct, keys)
+	for _, p := range topology.StoreUsers {
 		all = append(all, Secret{KindStore, storeName(p.Name), "secret key of the access key " + p.Name + ", " + p.Does})
 	}
 	all = append(all, Secret{KindStore, storeName(topology.StoreRoot), "secret key of the access key " + topology.StoreRoot + ", makes buckets and keys"})
 	return append(all, Secret{KindInternal, trinoSharedSecret, "between the nodes of Trino"},
+		Secret{KindInternal, maskKey, "key of the hashes that are shown in place of personal data"},
 		Secret{KindInternal, grafanaAdmin, "Grafana's account that makes the others"},
 		Secret{KindInternal, grafanaSecretKey, "encrypts what Grafana keeps in its database"},
 		Secret{KindInternal, auditToken, "shown by who sends events to the audit record"},
@@ -177,13 +186,17 @@ func wanted() []Secret {
 
 // List lists the secrets of the mesh without their values.
 func (s *Store) List() ([]Secret, error) {
-	all := wanted()
+	people, err := s.Persons()
+	if err != nil {
+		return nil, err
+	}
+	all := wanted(people)
 	has, err := s.hasAdmin()
 	if err != nil {
 		return nil, err
 	}
 	if has {
-		i := len(topology.People)
+		i := len(people)
 		admin := Secret{KindPerson, topology.Admin.Name, topology.Admin.Does}
 		all = append(all[:i:i], append([]Secret{admin}, all[i:]...)...)
 	}
@@ -231,6 +244,11 @@ func (s *Store) TrinoSharedSecret() (string, error) {
 	return s.read(Secret{Kind: KindInternal, Name: trinoSharedSecret}.file())
 }
 
+// MaskKey returns the key of the hashes that Trino shows in place of personal data.
+func (s *Store) MaskKey() (string, error) {
+	return s.read(Secret{Kind: KindInternal, Name: maskKey}.file())
+}
+
 // Grafana returns the password of Grafana's first account and the key that it
 // encrypts with.
 func (s *Store) Grafana() (admin, key string, err error) {
@@ -254,7 +272,10 @@ func (s *Store) AuditKey() (string, error) {
 // People are those who can log in to Trino, service users last. The person
 // admin is among them only when the mesh was started with a password for them.
 func (s *Store) People() ([]topology.Person, error) {
-	people := append([]topology.Person(nil), topology.People...)
+	people, err := s.Persons()
+	if err != nil {
+		return nil, err
+	}
 	has, err := s.hasAdmin()
 	if err != nil {
 		return nil, err
@@ -271,6 +292,15 @@ func (s *Store) hasAdmin() (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// AdminPassword returns the password of the person admin, empty when there is none.
+func (s *Store) AdminPassword() (string, error) {
+	has, err := s.hasAdmin()
+	if err != nil || !has {
+		return "", err
+	}
+	return s.read(adminFile())
 }
 
 func adminFile() string {

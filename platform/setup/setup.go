@@ -24,6 +24,7 @@ import (
 	"github.com/datameesh/datameesh/platform/dbt"
 	"github.com/datameesh/datameesh/platform/hive"
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/topology"
 	"github.com/datameesh/datameesh/platform/trino"
 )
@@ -88,9 +89,10 @@ func Roles(ctx context.Context, log io.Writer, passwords Passwords, servers []st
 		if err := Wait(ctx, log, dsn.String()); err != nil {
 			return err
 		}
-		changes, err := bootstrap.Run(ctx, bootstrap.PlanFor(server), bootstrap.Config{
+		changes, err := bootstrap.Run(ctx, bootstrap.PlanFor(server.Server, policy.TheMesh().LogIns(server.Passwords, topology.People)), bootstrap.Config{
 			DSN:      dsn.String(),
 			Password: func(role string) (string, error) { return passwords.read(name, role) },
+			MaskKey:  func() (string, error) { return passwords.read(name, MaskKeyFile) },
 			Remote: func(server, _ string) (string, int, string, error) {
 				return "", 0, "", fmt.Errorf("%s reads %s: servers of a cluster do not read each other", name, server)
 			},
@@ -106,15 +108,19 @@ func Roles(ctx context.Context, log io.Writer, passwords Passwords, servers []st
 	return nil
 }
 
-func serverNamed(name string) (topology.Server, error) {
+// MaskKeyFile is the name, among a server's passwords, of the key of the hashes
+// that Trino shows in place of personal data.
+const MaskKeyFile = "mask-key"
+
+func serverNamed(name string) (topology.KubernetesServer, error) {
 	var names []string
 	for _, s := range topology.KubernetesServers() {
 		if s.Name == name {
-			return s.Server, nil
+			return s, nil
 		}
 		names = append(names, s.Name)
 	}
-	return topology.Server{}, fmt.Errorf("there is no server %q; choose of %s", name, strings.Join(names, ", "))
+	return topology.KubernetesServer{}, fmt.Errorf("there is no server %q; choose of %s", name, strings.Join(names, ", "))
 }
 
 // Wait waits until the role of a DSN can log in. The password may come from PGPASSWORD.
@@ -152,7 +158,7 @@ func ObjectStore(ctx context.Context, log io.Writer, passwords Passwords, s3, ad
 	if err := until(ctx, log, s3, func() error { return endpoint.Ready(ctx) }); err != nil {
 		return err
 	}
-	changes, err := objectstore.Setup(ctx, endpoint, func(name string) (string, error) { return passwords.read("people", name) })
+	changes, err := objectstore.Setup(ctx, endpoint, objectstore.GrantsOf(topology.People), nil, func(name string) (string, error) { return passwords.read("people", name) })
 	for _, change := range changes {
 		fmt.Fprintln(log, change)
 	}

@@ -84,7 +84,7 @@ func ServerNamed(name string) (Server, bool) {
 
 // Admin is the person whom the seed's document knows as admin. They exist only
 // in a mesh started with MEESH_ADMIN_PASSWORD, so they are not among People.
-var Admin = Person{"admin", "engineers", "administrator of the seed's document"}
+var Admin = Person{Name: "admin", Group: "engineers", Does: "administrator of the seed's document"}
 
 // Behind finds the database that a Trino catalog reads, and the role that owns
 // its tables; false for a catalog that reads no database.

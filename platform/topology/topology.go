@@ -138,34 +138,44 @@ const Superuser = "postgres"
 // A Person is somebody, or some program, that logs in to Trino.
 type Person struct {
 	Name  string
-	Group string // Trino group; rules.json speaks of groups only
+	Group string // what they may do stands with it in platform/policy/policy.yaml
 	Does  string
+	// Region limits the rows that they see to one region, AMER, APAC, EMEA or
+	// LATAM; empty for all.
+	Region string
 }
+
+// Regions of customers.
+var Regions = []string{"AMER", "APAC", "EMEA", "LATAM"}
 
 // People of the mesh, then its service users.
 var People = []Person{
-	{"alex", "data_science", "data scientist"},
-	{"sarah", "analysts", "business analyst"},
-	{"mike", "engineers", "data engineer, admin"},
-	{"emma", "executives", "executive, read-only"},
-	{"sam", "sales_team", "sales team"},
-	{"mia", "marketing_team", "marketing analyst of one region"},
+	{Name: "alex", Group: "data_science", Does: "data scientist"},
+	{Name: "sarah", Group: "analysts", Does: "business analyst"},
+	{Name: "mike", Group: "engineers", Does: "data engineer, admin"},
+	{Name: "emma", Group: "executives", Does: "executive, read-only"},
+	{Name: "sam", Group: "sales_team", Does: "sales team"},
+	{Name: "mia", Group: "marketing_team", Does: "marketing analyst of one region", Region: "EMEA"},
 }
 
 // ServiceUsers log in to Trino like people do.
 var ServiceUsers = []Person{
-	{"dbt", "services", "transformation"},
-	{"collector", "services_ro", "platform figures"},
-	{"verify", "services_ro", "readiness and demo checks"},
-	{"lake", "services", "export to the lake and its upkeep"},
+	{Name: "dbt", Group: "services", Does: "transformation"},
+	{Name: "collector", Group: "services_ro", Does: "platform figures"},
+	{Name: "verify", Group: "services_ro", Does: "readiness and demo checks"},
+	{Name: "lake", Group: "services", Does: "export to the lake and its upkeep"},
 }
 
 // StoreUsers have a key of the object store beside the people: programs that
 // keep tables in it.
 var StoreUsers = []Person{
-	{"trino", "", "tables of the catalogs hive and lake"},
-	{"hive", "", "folders of those tables"},
+	{Name: "trino", Does: "tables of the catalogs hive and lake"},
+	{Name: "hive", Does: "folders of those tables"},
+	{Name: StoreUploads, Does: "tables of the catalog uploads"},
 }
+
+// StoreUploads is the key of what people share as files.
+const StoreUploads = "uploads"
 
 // StoreRoot is the key that makes buckets and keys of the object store.
 const StoreRoot = "meesh"

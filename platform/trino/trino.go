@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -59,7 +60,15 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		groups    = filepath.Join(d.Trino(), "groups.txt")
 		keystore  = KeystoreFile(d)
 	)
-	version, err := WriteFiles(etc, m.Lake())
+	people, err := s.People()
+	if err != nil {
+		return Command{}, err
+	}
+	rules, err := policy.TheMesh().Rules(people, nil)
+	if err != nil {
+		return Command{}, err
+	}
+	version, err := WriteFiles(etc, m.Lake(), rules)
 	if err != nil {
 		return Command{}, err
 	}
@@ -132,6 +141,10 @@ func node(m state.Mesh, s *secrets.Store, etc, data, id string, port int) (Comma
 		if err != nil {
 			return Command{}, err
 		}
+		uploads, err := s.StoreKey(topology.StoreUploads)
+		if err != nil {
+			return Command{}, err
+		}
 		env = append(env,
 			"PLATFORM_DB_ADDRESS="+address(m, topology.PortPlatformDB),
 			"ANALYTICS_DB_PASSWORD="+password,
@@ -139,7 +152,9 @@ func node(m state.Mesh, s *secrets.Store, etc, data, id string, port int) (Comma
 			"S3_ENDPOINT=http://"+address(m, topology.PortObjectStore),
 			"S3_REGION="+objectstore.Region,
 			"S3_ACCESS_KEY="+storeUser,
-			"S3_SECRET_KEY="+key)
+			"S3_SECRET_KEY="+key,
+			"S3_UPLOADS_ACCESS_KEY="+topology.StoreUploads,
+			"S3_UPLOADS_SECRET_KEY="+uploads)
 	}
 	return Command{
 		Path: filepath.Join(m.Tools.Trino, "bin", "launcher"),
@@ -168,18 +183,22 @@ func hasCatalog(s topology.Server) bool {
 	return false
 }
 
+// rulesFile is committed for the people that every mesh begins with; a mesh has
+// its own.
+const rulesFile = "rules.json"
+
 // reread are the files that a running Trino follows by itself.
-var reread = map[string]bool{"rules.json": true}
+var reread = map[string]bool{rulesFile: true}
 
 // lakeCatalogs need the data lake, or the database that dbt fills from it.
-var lakeCatalogs = map[string]bool{"hive.properties": true, "lake.properties": true, "sales_analytics.properties": true}
+var lakeCatalogs = map[string]bool{"hive.properties": true, "lake.properties": true, "sales_analytics.properties": true, "uploads.properties": true}
 
 // WriteFiles makes dir hold the coordinator's configuration and nothing else of
 // it: a catalog that is gone here disappears there. lake adds the catalogs of
-// the data lake. It returns a text that changes when a file that needs a
-// restart does.
-func WriteFiles(dir string, lake bool) (version string, err error) {
-	return writeFiles(dir, func(name string) string {
+// the data lake; rules are those of the mesh's people. It returns a text that
+// changes when a file that needs a restart does.
+func WriteFiles(dir string, lake bool, rules []byte) (version string, err error) {
+	return writeFiles(dir, rules, func(name string) string {
 		if lakeCatalogs[path.Base(name)] && !lake {
 			return ""
 		}
@@ -190,7 +209,7 @@ func WriteFiles(dir string, lake bool) (version string, err error) {
 // WriteWorkerFiles is WriteFiles for a worker, which has the coordinator's
 // catalogs and a config.properties of its own.
 func WriteWorkerFiles(dir string, lake bool) (version string, err error) {
-	return writeFiles(dir, func(name string) string {
+	return writeFiles(dir, nil, func(name string) string {
 		switch {
 		case name == "config.properties":
 			return "worker/" + name
@@ -204,7 +223,7 @@ func WriteWorkerFiles(dir string, lake bool) (version string, err error) {
 }
 
 // writeFiles writes each file of etc from where source says, if anywhere.
-func writeFiles(dir string, source func(name string) string) (version string, err error) {
+func writeFiles(dir string, rules []byte, source func(name string) string) (version string, err error) {
 	hash := sha256.New()
 	catalogs := map[string]bool{}
 	err = fs.WalkDir(files, "etc", func(p string, e fs.DirEntry, err error) error {
@@ -223,6 +242,9 @@ func writeFiles(dir string, source func(name string) string) (version string, er
 		content, err := fs.ReadFile(files, from)
 		if err != nil {
 			return err
+		}
+		if name == rulesFile {
+			content = rules
 		}
 		if !reread[name] {
 			fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)

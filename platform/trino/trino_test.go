@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -116,7 +117,7 @@ func TestCatalogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(entries) != len(want)+len(lakeCatalogs) || len(want) != 4 {
-		t.Errorf("%d files for %d catalogs, want 4 and 3 of the lake", len(entries), len(want))
+		t.Errorf("%d files for %d catalogs, want 4 and 4 of the lake", len(entries), len(want))
 	}
 	for _, e := range entries {
 		if lakeCatalogs[e.Name()] {
@@ -132,9 +133,19 @@ func TestCatalogs(t *testing.T) {
 	}
 }
 
+// rules are those of the people that every mesh begins with.
+func rules(t *testing.T) []byte {
+	t.Helper()
+	text, err := policy.TheMesh().Rules(topology.People, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func TestWriteFilesTwice(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "etc")
-	first, err := WriteFiles(dir, true)
+	first, err := WriteFiles(dir, true, rules(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +162,7 @@ func TestWriteFilesTwice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rules.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := WriteFiles(dir, true)
+	second, err := WriteFiles(dir, true, rules(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +188,11 @@ func TestRulesNameGroupsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The limit of people stands where no session can raise it, and is the policy's.
+	config, err := fs.ReadFile(files, "etc/config.properties")
+	if want := "\nquery.max-execution-time=" + policy.TheMesh().ExecutionTime() + "\n"; err != nil || !strings.Contains(string(config), want) {
+		t.Errorf("config.properties lacks %q (%v)", want, err)
+	}
 	var rules map[string][]struct{ Group, User string }
 	if err := json.Unmarshal(b, &rules); err != nil {
 		t.Fatal(err)
@@ -185,6 +201,7 @@ func TestRulesNameGroupsThatExist(t *testing.T) {
 	for _, p := range append(append(topology.People, topology.ServiceUsers...), topology.Admin) {
 		groups, users = append(groups, p.Group), append(users, p.Name)
 	}
+	users = append(users, policy.Reader)
 	for section, list := range rules {
 		for _, rule := range list {
 			for g := range strings.SplitSeq(rule.Group, "|") {
@@ -253,7 +270,7 @@ func TestWorkerFiles(t *testing.T) {
 	core := []string{"catalog/marketing.properties", "catalog/marketing_api.properties", "catalog/sales.properties", "catalog/sales_api.properties"}
 	full := []string{
 		"catalog/hive.properties", "catalog/lake.properties", "catalog/marketing.properties", "catalog/marketing_api.properties",
-		"catalog/sales.properties", "catalog/sales_analytics.properties", "catalog/sales_api.properties",
+		"catalog/sales.properties", "catalog/sales_analytics.properties", "catalog/sales_api.properties", "catalog/uploads.properties",
 	}
 	rest := []string{"config.properties", "jvm.config", "log.properties", "node.properties"}
 	if got, want := names(WriteWorkerFiles, false), append(core, rest...); !slices.Equal(got, want) {
@@ -262,7 +279,8 @@ func TestWorkerFiles(t *testing.T) {
 	if got, want := names(WriteWorkerFiles, true), append(full, rest...); !slices.Equal(got, want) {
 		t.Errorf("worker: %q", got)
 	}
-	if got := names(WriteFiles, false); !slices.Equal(got[1:5], core) || got[5] != "config.properties" { // after access-control.properties
+	coordinator := func(dir string, lake bool) (string, error) { return WriteFiles(dir, lake, rules(t)) }
+	if got := names(coordinator, false); !slices.Equal(got[1:5], core) || got[5] != "config.properties" { // after access-control.properties
 		t.Errorf("coordinator of the core: %q", got)
 	}
 }

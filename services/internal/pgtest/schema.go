@@ -56,7 +56,7 @@ func (d Database) Allowed(t testing.TB, role, statement string) bool {
 }
 
 // Dump describes everything the migrations made: relations, columns, defaults,
-// constraints, indexes, triggers, functions, rights, comments; sorted, so that
+// constraints, indexes, triggers, functions, policies, rights, comments; sorted, so that
 // two databases with the same schema have the same dump.
 func (d Database) Dump(t testing.TB, owner string) string {
 	t.Helper()
@@ -78,6 +78,12 @@ func (d Database) Dump(t testing.TB, owner string) string {
 		 WHERE c.relnamespace = 'public'::regnamespace AND NOT tgisinternal
 		UNION ALL
 		SELECT 'function ' || pg_get_functiondef(oid) || coalesce(proacl::text, '') FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+		UNION ALL
+		SELECT 'policy ' || polrelid::regclass || ' ' || polname || ' ' || polcmd::text || ' ' || (SELECT string_agg(r::regrole::text, ',' ORDER BY r::regrole::text) FROM unnest(polroles) r)
+		       || ' ' || coalesce(pg_get_expr(polqual, polrelid), '') || ' ' || coalesce(pg_get_expr(polwithcheck, polrelid), '')
+		  FROM pg_policy
+		UNION ALL
+		SELECT 'row security ' || relname FROM pg_class WHERE relrowsecurity
 		UNION ALL
 		SELECT 'schema ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname = 'public'
 		 ORDER BY 1`)

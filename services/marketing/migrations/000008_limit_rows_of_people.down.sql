@@ -1,0 +1,8 @@
+BEGIN;
+
+DROP POLICY all_regions ON leads;
+DROP POLICY all_rows ON leads;
+
+ALTER TABLE leads DISABLE ROW LEVEL SECURITY;
+
+COMMIT;
