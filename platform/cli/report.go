@@ -249,6 +249,21 @@ func writeReport(cmd *cobra.Command, page *report.Page, format, panel, out strin
 	if out == "" {
 		out = page.FileName(format)
 	}
+	// A device or a pipe is written to, never replaced.
+	if info, err := os.Stat(out); err == nil && !info.Mode().IsRegular() {
+		if info.IsDir() {
+			return usageError(cmd, fmt.Errorf("--out %s is a folder; name a file", out))
+		}
+		file, err := os.OpenFile(out, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		_, err = file.Write(b.Bytes())
+		if err = errors.Join(err, file.Close()); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		return nil
+	}
 	temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
