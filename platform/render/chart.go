@@ -246,7 +246,7 @@ func legend(d *Drawing, list []series, shape string) float64 {
 			continue
 		}
 		if shape == "line" {
-			d.Rule(e.x, y-3.5, e.x+swatch, y-3.5, 2.5, e.of.colour)
+			d.add(Item{Points: []Point{{e.x, y - 3.5}, {e.x + swatch, y - 3.5}}, Stroke: e.of.colour, Width: 2.5, Dash: e.of.dashed})
 		} else {
 			d.Rect(e.x, y-swatch+1, swatch, swatch, e.of.colour)
 		}
@@ -346,13 +346,12 @@ func trim(from, to, first, last time.Time, spacing time.Duration, bars bool) (ti
 	if gap := to.Sub(last); gap > room/12 {
 		to = last
 	}
-	if bars {
-		if first.Before(from) {
-			from = first
-		}
-		if last.After(to) {
-			to = last
-		}
+	// A week or a month begins before the range of which it holds a part.
+	if first.Before(from) {
+		from = first
+	}
+	if last.After(to) {
+		to = last
 	}
 	if !to.After(from) { // one moment alone
 		return first.Add(-max(spacing, time.Minute)), last.Add(max(spacing, time.Minute))
@@ -437,8 +436,7 @@ func (f *Figure) lines(d *Drawing, p plot, list []series, layers [][]layer) {
 				}
 				d.add(Item{Points: area, Closed: true, Fill: colour, Opacity: opacity})
 			}
-			// A line of what was before is dashed: paper has no colours.
-			d.add(Item{Points: top, Stroke: colour, Width: 1.75, Dash: colour == Muted})
+			d.add(Item{Points: top, Stroke: colour, Width: 1.75, Dash: list[i].dashed})
 			run = nil
 		}
 		for _, l := range layers[i] {
@@ -537,7 +535,7 @@ func (f *Figure) drawBars(d *Drawing) {
 	rows := f.Table.Rows
 	room := d.Height - below - 4
 	// As many bars as can be told apart; the rest is said.
-	const least = 13.0
+	const least = 11.5
 	if most := max(1, int(room/(least*float64(len(list))+5))); len(rows) > most {
 		room -= lineSkip
 		most = max(1, int(room/(least*float64(len(list))+5)))
@@ -561,7 +559,7 @@ func (f *Figure) drawBars(d *Drawing) {
 		width = 30
 	}
 	x := func(value float64) float64 { return left + width*(value-low)/max(high-low, 1e-12) }
-	slot := min(room/float64(len(rows)), 22*float64(len(list))+10)
+	slot := min(room/float64(len(rows)), 22*float64(len(list))+18)
 	thick := min((slot-5)/float64(len(list)), 20)
 	y := 4.0
 	for _, row := range rows {
@@ -631,7 +629,7 @@ func RowHeight(size float64) float64 { return size + 9 }
 // Layout fits the columns into the width, by what stands in the first rows. Numbers
 // keep theirs; texts share what is left.
 func (g Grid) Layout(width, size float64, rows int) Layout {
-	const gap = 14
+	const gap = 22
 	l := Layout{grid: g, size: size}
 	var numbers, texts float64
 	for i, c := range g.Columns {
@@ -703,11 +701,15 @@ func (l Layout) Row(d *Drawing, x, y float64, cells []Cell) {
 }
 
 func (l Layout) cell(d *Drawing, x, y float64, column int, c Cell, head bool) {
-	const pad = 6
+	const pad = 14
 	bold := head || c.Colour != Ink && c.Colour != Muted
 	text := Truncate(strings.ReplaceAll(c.Text, "\n", " "), l.widths[column]-pad, l.size, bold)
 	if l.grid.Columns[column].Numbers {
-		d.Write(x+l.widths[column]-2, y+l.size+3, text, l.size, bold, c.Colour, End)
+		inset := 2.0
+		if column < len(l.widths)-1 { // a text may follow
+			inset = 12
+		}
+		d.Write(x+l.widths[column]-inset, y+l.size+3, text, l.size, bold, c.Colour, End)
 		return
 	}
 	d.Write(x+2, y+l.size+3, text, l.size, bold, c.Colour, Start)

@@ -81,6 +81,7 @@ type series struct {
 	name   string
 	field  Field
 	colour Colour
+	dashed bool // the colour is that of another line too, or of what was before
 	points []point
 }
 
@@ -143,6 +144,7 @@ func paint(list []series) {
 	for i := range list {
 		if list[i].field.Mode == colourFixed {
 			list[i].colour = list[i].field.Fixed
+			list[i].dashed = list[i].colour == Muted // paper may have no colours
 			taken[list[i].colour] = true
 		}
 	}
@@ -158,6 +160,7 @@ func paint(list []series) {
 			next++
 		}
 		list[i].colour = Series1 + Colour(next%seriesColours) //nolint:gosec // of eight
+		list[i].dashed = next >= seriesColours
 		next++
 	}
 }

@@ -41,8 +41,6 @@ type Look struct {
 	Dashboard func(uid string) *render.Dashboard
 	// File is a page that stands alone: no forms, no links to a server.
 	File bool
-	// Refresh is the address of this page asked anew.
-	Refresh string
 }
 
 const (

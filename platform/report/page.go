@@ -123,7 +123,7 @@ func inReach(t time.Time) error {
 // interval of the points of a series: about as many as a picture shows, rounded as
 // Grafana rounds.
 func interval(span time.Duration) time.Duration {
-	const points = 240
+	const points = 400
 	for _, nice := range []time.Duration{
 		time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
 		time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour,

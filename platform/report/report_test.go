@@ -133,13 +133,9 @@ func TestLongTablesBreakBetweenRows(t *testing.T) {
 	for i := range 10_000 {
 		f.Table.Rows = append(f.Table.Rows, []any{strings.Repeat("a very long name ", 20), "channel", float64(i), 12.5, 0.1})
 	}
-	begin := time.Now()
 	var pdf, page, list bytes.Buffer
 	if err := errors.Join(p.PDF(&pdf), p.HTML(&page, false), f.CSV(&list)); err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(begin); took > 20*time.Second { // 5 s on a machine that does nothing else
-		t.Errorf("took %v", took)
 	}
 	doc := p.Document()
 	for i, sheet := range doc.Pages {
