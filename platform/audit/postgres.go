@@ -192,7 +192,7 @@ var refusals = []string{"password authentication failed", "no pg_hba.conf entry"
 
 func (r *logReader) login(m logMessage) []Event {
 	i := slices.IndexFunc(refusals, func(s string) bool { return strings.HasPrefix(m.text, s) })
-	if i < 0 && !(strings.HasSuffix(m.text, "does not exist") || strings.HasSuffix(m.text, "is not permitted to log in")) {
+	if i < 0 && !strings.HasSuffix(m.text, "does not exist") && !strings.HasSuffix(m.text, "is not permitted to log in") {
 		return nil // a session that was ended, and the like
 	}
 	detail := "no such database or role"

@@ -155,7 +155,7 @@ func TestSendTriesAgain(t *testing.T) {
 	if err := (Client{URL: s.URL}).Send(t.Context(), event("alex", time.Now())); err != nil || calls.Load() != 2 {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
-	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such tool", 400) }))
+	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such tool", http.StatusBadRequest) }))
 	defer wrong.Close()
 	if err := (Client{URL: wrong.URL}).Send(t.Context(), event("alex", time.Now())); err == nil || !strings.Contains(err.Error(), "no such tool") {
 		t.Errorf("refused: %v", err)

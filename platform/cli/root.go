@@ -49,6 +49,7 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newCredentialsCommand(),
 		newUserCommand(),
 		newCACommand(),
+		newSourceCommand(),
 		newAuditCommand(),
 		newKubernetesCommand(),
 		// What meesh runs itself:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -66,7 +67,7 @@ func runSeed(c *cobra.Command, o seedOptions, force bool) error {
 	if err != nil {
 		return err
 	}
-	if force && m != before {
+	if force && !reflect.DeepEqual(m, before) {
 		// First, so that the next "up" continues this seeding if it is
 		// interrupted, and not the one before.
 		if err := state.Save(d, m); err != nil {

@@ -116,6 +116,14 @@ func superviseMesh(ctx context.Context, ready func() error) error {
 		log.Info("person", "do", c.Do, "name", c.Person.Name, "group", c.Person.Group, "changes", changes.String(), "error", err)
 		return changes, err
 	}
+	s.Source = func(p control.SourcePassword) error {
+		store, err := secrets.Open(d.Secrets())
+		if err == nil {
+			err = store.SetSource(p.Name, p.Password)
+		}
+		log.Info("source", "name", p.Name, "kept", p.Password != "", "error", err)
+		return err
+	}
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- server.Serve(listener) }()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -104,10 +105,10 @@ func TestUpKeepsWhatWasDecided(t *testing.T) {
 	if err := state.Save(d, first); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := decide(t, d); err != nil || m != first {
+	if m, err := decide(t, d); err != nil || !reflect.DeepEqual(m, first) {
 		t.Errorf("again: %+v %v", m, err)
 	}
-	if m, err := decide(t, d, "--scale", "small", "--as-of", "2026-01-31", "--seed", "42"); err != nil || m != first {
+	if m, err := decide(t, d, "--scale", "small", "--as-of", "2026-01-31", "--seed", "42"); err != nil || !reflect.DeepEqual(m, first) {
 		t.Errorf("again with the same flags: %+v %v", m, err)
 	}
 	if m, err := decide(t, d, "--port-offset", "100"); err != nil || m.PortOffset != 100 {

@@ -62,6 +62,13 @@ const (
 	RotatePerson = "rotate"
 )
 
+// A SourcePassword is that of a data source; it travels by the socket only. An
+// empty one is removed.
+type SourcePassword struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
 // throughFolder opens the folder of the socket and gives the socket a short
 // name: the path of a unix socket has room for 108 bytes only, and a clone may
 // lie deeper.
@@ -101,6 +108,7 @@ type Server struct {
 	Reconcile  func(Order) (supervise.Changes, error)
 	Rotate     func(Rotation) error
 	People     func(PersonChange) (supervise.Changes, error)
+	Source     func(SourcePassword) error
 	// End is called once, after everything has stopped or been let go.
 	End func()
 }
@@ -113,6 +121,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /reconcile", s.reconcile)
 	mux.HandleFunc("POST /rotate", s.rotate)
 	mux.HandleFunc("POST /people", s.people)
+	mux.HandleFunc("POST /source", s.source)
 	mux.HandleFunc("POST /stop", s.end(s.Supervisor.Stop))
 	mux.HandleFunc("POST /detach", s.end(s.Supervisor.Detach))
 	return mux
@@ -191,6 +200,19 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(changes)
+}
+
+func (s *Server) source(w http.ResponseWriter, r *http.Request) {
+	var p SourcePassword
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := s.Source(p); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) end(how func()) http.HandlerFunc {
@@ -349,4 +371,9 @@ func (c *Client) ChangePerson(ctx context.Context, change PersonChange) (supervi
 	var changes supervise.Changes
 	err := c.call(ctx, http.MethodPost, "/people", change, &changes)
 	return changes, err
+}
+
+// SetSource has the supervisor keep the password of a data source.
+func (c *Client) SetSource(ctx context.Context, p SourcePassword) error {
+	return c.call(ctx, http.MethodPost, "/source", p, nil)
 }

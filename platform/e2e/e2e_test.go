@@ -32,6 +32,7 @@ func TestMesh(t *testing.T) {
 		{"marketing takes in a batch", m.testBatch},
 		{"demo after writes", m.testDemoAfterWrites},
 		{"who did what is in the record", m.testAudit},
+		{"a database becomes a catalog", m.testSource},
 		{"wrong usage of a running mesh", m.testWrongUsage},
 		{"marketing's database is killed", m.testKilledDatabase},
 		{"a service and Trino are killed", m.testKilledServers},

@@ -27,6 +27,7 @@ const (
 	KindAPIKey   Kind = "API key"
 	KindDatabase Kind = "database role"
 	KindStore    Kind = "object store key"
+	KindSource   Kind = "data source" // made by people, not by Ensure
 	KindInternal Kind = "internal"
 )
 
@@ -48,6 +49,8 @@ func (s Secret) file() string {
 		return "databases/" + s.Name
 	case KindStore:
 		return s.Name
+	case KindSource:
+		return "sources/" + s.Name
 	default:
 		return "internal/" + s.Name
 	}
@@ -267,6 +270,26 @@ func (s *Store) AuditToken() (string, error) {
 // AuditKey returns what the codes in the audit record are made with.
 func (s *Store) AuditKey() (string, error) {
 	return s.read(Secret{Kind: KindInternal, Name: auditKey}.file())
+}
+
+// Source returns the password of a data source that was added to Trino.
+func (s *Store) Source(name string) (string, error) {
+	return s.read(Secret{Kind: KindSource, Name: name}.file())
+}
+
+// SetSource keeps the password of a data source; an empty one removes it.
+func (s *Store) SetSource(name, password string) error {
+	file := Secret{Kind: KindSource, Name: name}.file()
+	var err error
+	if password != "" {
+		_, err = s.kept.replace(file, []byte(password))
+	} else if err = s.kept.remove(file); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("keep the password of source %s: %w", name, err)
+	}
+	return nil
 }
 
 // People are those who can log in to Trino, service users last. The person

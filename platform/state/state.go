@@ -91,7 +91,27 @@ type Mesh struct {
 	// Refresh is how often the marts are built anew while the mesh runs, as
 	// time.ParseDuration reads it; empty for never.
 	Refresh string `json:"refresh,omitempty"`
-	Tools   Tools  `json:"tools"`
+	// Sources are Trino's catalogs beside the mesh's own, see "meesh source".
+	Sources []Source `json:"sources,omitempty"`
+	Tools   Tools    `json:"tools"`
+}
+
+// A Source is a catalog of Trino that somebody added: a PostgreSQL database, or
+// a prefix of the lake's bucket.
+type Source struct {
+	Name     string          `json:"name"`
+	Postgres *PostgresSource `json:"postgres,omitempty"`
+	Prefix   string          `json:"prefix,omitempty"` // ends in a slash
+	// Groups that read it, beside engineers.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// A PostgresSource is where a database is and who reads it. The password is a secret.
+type PostgresSource struct {
+	Address  string `json:"address"` // host:port
+	Database string `json:"database"`
+	User     string `json:"user"`
+	SSLMode  string `json:"sslMode"` // disable, prefer or require
 }
 
 // Profiles say what a mesh consists of.

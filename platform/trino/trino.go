@@ -64,11 +64,11 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if err != nil {
 		return Command{}, err
 	}
-	rules, err := policy.TheMesh().Rules(people, nil)
+	rules, err := policy.TheMesh().Rules(people, sourceRights(m.Sources))
 	if err != nil {
 		return Command{}, err
 	}
-	version, err := WriteFiles(etc, m.Lake(), rules)
+	version, err := WriteFiles(etc, m.Lake(), rules, m.Sources)
 	if err != nil {
 		return Command{}, err
 	}
@@ -156,6 +156,16 @@ func node(m state.Mesh, s *secrets.Store, etc, data, id string, port int) (Comma
 			"S3_UPLOADS_ACCESS_KEY="+topology.StoreUploads,
 			"S3_UPLOADS_SECRET_KEY="+uploads)
 	}
+	for _, source := range m.Sources {
+		if source.Postgres == nil {
+			continue
+		}
+		password, err := s.Source(source.Name)
+		if err != nil {
+			return Command{}, err
+		}
+		env = append(env, sourceVariable(source.Name)+"="+password)
+	}
 	return Command{
 		Path: filepath.Join(m.Tools.Trino, "bin", "launcher"),
 		Args: []string{"run", "--etc-dir=" + etc, "--data-dir=" + data, "--jvm-dir=" + m.Tools.Java},
@@ -195,10 +205,11 @@ var lakeCatalogs = map[string]bool{"hive.properties": true, "lake.properties": t
 
 // WriteFiles makes dir hold the coordinator's configuration and nothing else of
 // it: a catalog that is gone here disappears there. lake adds the catalogs of
-// the data lake; rules are those of the mesh's people. It returns a text that
-// changes when a file that needs a restart does.
-func WriteFiles(dir string, lake bool, rules []byte) (version string, err error) {
-	return writeFiles(dir, rules, func(name string) string {
+// the data lake; rules are those of the mesh's people, sources are catalogs
+// that they added. It returns a text that changes when a file that needs a
+// restart does.
+func WriteFiles(dir string, lake bool, rules []byte, sources []state.Source) (version string, err error) {
+	return writeFiles(dir, rules, sources, func(name string) string {
 		if lakeCatalogs[path.Base(name)] && !lake {
 			return ""
 		}
@@ -208,8 +219,8 @@ func WriteFiles(dir string, lake bool, rules []byte) (version string, err error)
 
 // WriteWorkerFiles is WriteFiles for a worker, which has the coordinator's
 // catalogs and a config.properties of its own.
-func WriteWorkerFiles(dir string, lake bool) (version string, err error) {
-	return writeFiles(dir, nil, func(name string) string {
+func WriteWorkerFiles(dir string, lake bool, sources []state.Source) (version string, err error) {
+	return writeFiles(dir, nil, sources, func(name string) string {
 		switch {
 		case name == "config.properties":
 			return "worker/" + name
@@ -222,8 +233,9 @@ func WriteWorkerFiles(dir string, lake bool) (version string, err error) {
 	})
 }
 
-// writeFiles writes each file of etc from where source says, if anywhere.
-func writeFiles(dir string, rules []byte, source func(name string) string) (version string, err error) {
+// writeFiles writes each file of etc from where source says, if anywhere, and the
+// catalogs of added sources.
+func writeFiles(dir string, rules []byte, sources []state.Source, source func(name string) string) (version string, err error) {
 	hash := sha256.New()
 	catalogs := map[string]bool{}
 	err = fs.WalkDir(files, "etc", func(p string, e fs.DirEntry, err error) error {
@@ -256,6 +268,14 @@ func writeFiles(dir string, rules []byte, source func(name string) string) (vers
 	})
 	if err != nil {
 		return "", err
+	}
+	for _, s := range sources {
+		name, content := s.Name+".properties", sourceCatalog(s)
+		fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		catalogs[name] = true
+		if err := writeFile(filepath.Join(dir, "catalog", name), []byte(content)); err != nil {
+			return "", err
+		}
 	}
 	present, err := os.ReadDir(filepath.Join(dir, "catalog"))
 	if err != nil {

@@ -145,7 +145,7 @@ func rules(t *testing.T) []byte {
 
 func TestWriteFilesTwice(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "etc")
-	first, err := WriteFiles(dir, true, rules(t))
+	first, err := WriteFiles(dir, true, rules(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestWriteFilesTwice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rules.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := WriteFiles(dir, true, rules(t))
+	second, err := WriteFiles(dir, true, rules(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,13 +273,14 @@ func TestWorkerFiles(t *testing.T) {
 		"catalog/sales.properties", "catalog/sales_analytics.properties", "catalog/sales_api.properties", "catalog/uploads.properties",
 	}
 	rest := []string{"config.properties", "jvm.config", "log.properties", "node.properties"}
-	if got, want := names(WriteWorkerFiles, false), append(core, rest...); !slices.Equal(got, want) {
+	worker := func(dir string, lake bool) (string, error) { return WriteWorkerFiles(dir, lake, nil) }
+	if got, want := names(worker, false), append(core, rest...); !slices.Equal(got, want) {
 		t.Errorf("worker of the core: %q", got)
 	}
-	if got, want := names(WriteWorkerFiles, true), append(full, rest...); !slices.Equal(got, want) {
+	if got, want := names(worker, true), append(full, rest...); !slices.Equal(got, want) {
 		t.Errorf("worker: %q", got)
 	}
-	coordinator := func(dir string, lake bool) (string, error) { return WriteFiles(dir, lake, rules(t)) }
+	coordinator := func(dir string, lake bool) (string, error) { return WriteFiles(dir, lake, rules(t), nil) }
 	if got := names(coordinator, false); !slices.Equal(got[1:5], core) || got[5] != "config.properties" { // after access-control.properties
 		t.Errorf("coordinator of the core: %q", got)
 	}

@@ -36,7 +36,7 @@ func LocalWorker(d state.Dir, m state.Mesh, s *secrets.Store, n int) (cmd Comman
 	}
 	id := WorkerID(n)
 	etc := filepath.Join(d.Trino(), id, "etc")
-	version, err := WriteWorkerFiles(etc, m.Lake())
+	version, err := WriteWorkerFiles(etc, m.Lake(), m.Sources)
 	if err != nil {
 		return Command{}, err
 	}
