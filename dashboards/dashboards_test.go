@@ -34,7 +34,7 @@ func TestGeneratingTwiceGivesTheSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(one) != len(dashboards)+4 {
+	if len(one) != len(dashboards)+5 {
 		t.Errorf("%d files for %d dashboards", len(one), len(dashboards))
 	}
 	for path := range one {

@@ -42,6 +42,7 @@ func generate() (files, error) {
 		add("provisioning/dashboards/datameesh.yaml", provisionProviders()),
 		add("provisioning/alerting/rules.json", rules),
 		add("provisioning/alerting/notifications.json", provisionNotifications()),
+		add("kustomization.yaml", configMaps()),
 	)
 	if err != nil {
 		return nil, err

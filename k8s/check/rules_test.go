@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -59,7 +60,7 @@ func TestPodSecurity(t *testing.T) {
 	}
 }
 
-var pinned = regexp.MustCompile(`^[a-z0-9./-]+(:[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$`)
+var pinned = regexp.MustCompile(`^[a-z0-9./-]+(:v?[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$`)
 
 var secretName = regexp.MustCompile(`(?i)password|secret|token|_key$`)
 
@@ -108,7 +109,7 @@ func flaws(w workload) []string {
 		}
 		for _, e := range c.Env {
 			// Where one lies is no secret.
-			if secretName.MatchString(e.Name) && !strings.HasSuffix(e.Name, "_FILE") && !strings.HasSuffix(e.Name, "_DIR") && e.Value != "" && e.Name != "S3_ACCESS_KEY" && e.Name != "S3_UPLOADS_ACCESS_KEY" && e.Name != "ROOT_ACCESS_KEY" {
+			if secretName.MatchString(e.Name) && !strings.HasSuffix(e.Name, "_FILE") && !strings.HasSuffix(e.Name, "_DIR") && !strings.HasPrefix(e.Value, "/") && e.Value != "" && e.Name != "S3_ACCESS_KEY" && e.Name != "S3_UPLOADS_ACCESS_KEY" && e.Name != "ROOT_ACCESS_KEY" {
 				bad("%s: %s has its value in the manifest", c.Name, e.Name)
 			}
 		}
@@ -224,11 +225,7 @@ func TestPlantedReferencesAreFound(t *testing.T) {
 // madeSecrets are the keys of all Secrets that "meesh k8s secrets" makes.
 func madeSecrets(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	store, _, err := secrets.EnsureIn(nil, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := credentials.Secrets(store, func(string, string) map[string][]byte { return nil })
+	all, err := secretsOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +242,15 @@ func madeSecrets(t *testing.T) map[string]map[string]bool {
 	}
 	return keys
 }
+
+// secretsOnce, since hashes of passwords take their time.
+var secretsOnce = sync.OnceValues(func() ([]credentials.Secret, error) {
+	store, _, err := secrets.EnsureIn(nil, "")
+	if err != nil {
+		return nil, err
+	}
+	return credentials.Secrets(store, func(string, string) map[string][]byte { return nil })
+})
 
 func references(o overlay, secrets map[string]map[string]bool) []string {
 	var all []string
@@ -308,6 +314,13 @@ func references(o overlay, secrets map[string]map[string]bool) []string {
 			case v.ConfigMap != nil:
 				named("ConfigMap", exists(w.Namespace, v.ConfigMap.Name, maps), w, v.ConfigMap.Name)
 				used["map "+v.ConfigMap.Name] = true
+			case v.Projected != nil:
+				for _, source := range v.Projected.Sources {
+					named("ConfigMap", source.ConfigMap != nil && exists(w.Namespace, source.ConfigMap.Name, maps), w, fmt.Sprint(source.ConfigMap))
+					if source.ConfigMap != nil {
+						used["map "+source.ConfigMap.Name] = true
+					}
+				}
 			case v.Secret != nil:
 				named("Secret", secrets[w.Namespace+"/"+v.Secret.SecretName] != nil, w, v.Secret.SecretName)
 				for _, item := range v.Secret.Items {
@@ -323,7 +336,11 @@ func references(o overlay, secrets map[string]map[string]bool) []string {
 			}
 			for _, e := range c.Env {
 				if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-					key(w, e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key)
+					name := e.ValueFrom.SecretKeyRef.Key
+					if optional := e.ValueFrom.SecretKeyRef.Optional; optional != nil && *optional { // there while a password is rotated
+						name = strings.TrimSuffix(name, credentials.Previous)
+					}
+					key(w, e.ValueFrom.SecretKeyRef.Name, name)
 				}
 			}
 			for _, e := range c.EnvFrom {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/collector"
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/grafana"
 	"github.com/datameesh/datameesh/platform/hive"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/objectstore"
@@ -151,21 +152,23 @@ func trimmed(settings []string) []string {
 // Every variable that a file of Trino's or the metastore's reads is set, and the
 // files are those of platform.
 func TestEnginesAreConfigured(t *testing.T) {
-	variable := regexp.MustCompile(`\$\{(?:ENV:|env\.)([A-Z0-9_]+)\}`)
+	variable := regexp.MustCompile(`\$(?:__env)?\{(?:ENV:|env\.)?([A-Z0-9_]+)\}`)
 	comment := regexp.MustCompile(`(?s)<!--.*?-->`)
 	secrets := madeSecrets(t)
 	o := overlays(t)[0]
-	folders := map[string]string{"trino-coordinator": "trino/etc", "trino-worker": "trino/etc", "trino-catalogs": "trino/etc/catalog", "hive-metastore": "hive/conf"}
+	folders := map[string]string{"trino-coordinator": "trino/etc", "trino-worker": "trino/etc", "trino-catalogs": "trino/etc/catalog", "hive-metastore": "hive/conf",
+		"grafana": "grafana"}
 	files := 0
 	for _, w := range o.workloads() {
-		c := w.Pod.Spec.Containers[0]
 		set := map[string]bool{}
-		for _, e := range c.Env {
-			set[e.Name] = true
-		}
-		for _, e := range c.EnvFrom {
-			for key := range secrets[w.Namespace+"/"+e.SecretRef.Name] {
-				set[key] = true
+		for _, c := range w.Pod.Spec.Containers {
+			for _, e := range c.Env {
+				set[e.Name] = true
+			}
+			for _, e := range c.EnvFrom {
+				for key := range secrets[w.Namespace+"/"+e.SecretRef.Name] {
+					set[key] = true
+				}
 			}
 		}
 		for _, v := range w.Pod.Spec.Volumes {
@@ -179,8 +182,8 @@ func TestEnginesAreConfigured(t *testing.T) {
 				base := m.Name[:strings.LastIndex(m.Name, "-")]
 				for name, text := range m.Data {
 					for _, found := range variable.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
-						if !set[found[1]] {
-							t.Errorf("%s: %s reads %s, which is not set", w, name, found[1])
+						if read := found[1]; !set[read] && read != "USER" { // which Trino knows itself
+							t.Errorf("%s: %s reads %s, which is not set", w, name, read)
 						}
 					}
 					folder, ok := folders[base]
@@ -199,7 +202,7 @@ func TestEnginesAreConfigured(t *testing.T) {
 			}
 		}
 	}
-	if files < 8+4+7+7+2 {
+	if files < 8+4+7+7+2+1 {
 		t.Errorf("only %d files compared", files)
 	}
 	entries, err := os.ReadDir("../../platform/trino/etc/catalog")
@@ -261,6 +264,88 @@ func TestCommandsAreThoseOfOneMachine(t *testing.T) {
 	if minio := container(t, "minio"); !slices.Equal(minio.Command, want) {
 		t.Errorf("the object store starts with\n%q, on one machine with\n%q", minio.Command, want)
 	}
+}
+
+// Grafana, the mailbox and JupyterHub are those of one machine.
+func TestPagesAreThoseOfOneMachine(t *testing.T) {
+	dir := t.TempDir()
+	command, err := grafana.Config{
+		Installation: grafana.Installation{Home: "/usr/share/grafana", Program: "/usr/share/grafana/bin/grafana", Version: fetch.GrafanaVersion},
+		Dir:          dir, Dashboards: dir, AlertMail: grafana.AlertMail,
+		Sources: []grafana.Source{{Name: "SALES_DB"}, {Name: "MARKETING_DB"}, {Name: "SALES_API_DB"}, {Name: "MARTS"}},
+	}.Command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{command.Path}
+	for _, a := range command.Args {
+		want = append(want, strings.ReplaceAll(a, dir, "/etc/grafana"))
+	}
+	c := container(t, "grafana")
+	if !slices.Equal(c.Command, want) {
+		t.Errorf("Grafana starts with %q, on one machine with %q", c.Command, want)
+	}
+	if c.Image != "grafana/grafana:"+fetch.GrafanaVersion {
+		t.Errorf("Grafana is %s, platform/fetch has %s", c.Image, fetch.GrafanaVersion)
+	}
+	var got, need []string
+	for _, e := range c.Env {
+		got = append(got, e.Name)
+		if e.Name == "ALERT_MAIL" && e.Value != strings.Join(grafana.AlertMail, ",") {
+			t.Errorf("alerts are mailed to %s, on one machine to %q", e.Value, grafana.AlertMail)
+		}
+	}
+	for key := range madeSecrets(t)[topology.NamespacePlatform+"/grafana"] {
+		got = append(got, key)
+	}
+	for _, e := range command.Env {
+		name, _, _ := strings.Cut(e, "=")
+		need = append(need, name)
+	}
+	same(t, "variables of Grafana", got, need)
+
+	mailbox := container(t, "mailbox")
+	for _, s := range local.MailboxSwitches {
+		if !slices.Contains(mailbox.Command, s) {
+			t.Errorf("the mailbox starts with %q, without %s", mailbox.Command, s)
+		}
+	}
+	if version := fetch.MissingMailbox(dir)[0].Version; mailbox.Image != "axllent/mailpit:v"+version {
+		t.Errorf("the mailbox is %s, platform/fetch has %s", mailbox.Image, version)
+	}
+}
+
+// All dashboards are mounted, each in the folder that Grafana shows it in.
+func TestDashboardsAreMounted(t *testing.T) {
+	var got, want []string
+	for _, w := range overlays(t)[0].workloads() {
+		if w.Name != "grafana" {
+			continue
+		}
+		for _, v := range w.Pod.Spec.Volumes {
+			if v.Name != "dashboards" {
+				continue
+			}
+			for _, source := range v.Projected.Sources {
+				for _, item := range source.ConfigMap.Items {
+					got = append(got, item.Path)
+				}
+			}
+		}
+	}
+	const folder = "../../dashboards/json/dashboards"
+	files, err := filepath.Glob(folder + "/*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(folder, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, filepath.ToSlash(name))
+	}
+	same(t, "dashboards", got, want)
 }
 
 // The collector looks at what the local one looks at, at its address in the cluster.

@@ -21,7 +21,11 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-var small = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("5m"), corev1.ResourceMemory: resource.MustParse("16Mi")}
+// What a probe asks for, and what it may take while it dials.
+var (
+	small  = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("5m"), corev1.ResourceMemory: resource.MustParse("16Mi")}
+	enough = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("500m"), corev1.ResourceMemory: resource.MustParse("64Mi")}
+)
 
 // A Check of the cluster before anything is put there.
 type Check struct {

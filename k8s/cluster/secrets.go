@@ -25,6 +25,12 @@ func (c *Cluster) Secrets(ctx context.Context, adminPassword string) (changed []
 	if err != nil {
 		return nil, err
 	}
+	return c.put(ctx, store)
+}
+
+// put writes the credentials and the Secrets that are made of them. changed are
+// those that differed.
+func (c *Cluster) put(ctx context.Context, store *secrets.Store) (changed []string, err error) {
 	// The master first: what is derived from it can be made again.
 	wanted := []credentials.Secret{{Namespace: credentials.MasterNamespace, Name: credentials.Master, Data: store.Content()}}
 	var failed error

@@ -3,6 +3,7 @@ package credentials
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
@@ -17,6 +18,9 @@ const (
 	Master          = "credentials"
 	MasterNamespace = topology.NamespacePlatform
 )
+
+// Previous ends the key of a password that a role had before; see "meesh k8s rotate".
+const Previous = ".previous"
 
 // A Secret of the cluster.
 type Secret struct {
@@ -33,7 +37,13 @@ var TrinoHosts = []string{
 	"trino-coordinator." + topology.NamespacePlatform + ".svc.cluster.local",
 }
 
-// loggers says which API sends its request log to whom with which key.
+// LoggerKey is the key, in the Secret of an API, that it sends its request log with.
+const LoggerKey = "logger-key"
+
+// Sends names the API key that an API sends its request log with; empty for none.
+func Sends(service string) string { return loggers[service] }
+
+// loggers says which API sends its request log with which key.
 var loggers = map[string]string{"sales-api": "sales-api-logging", "marketing-ingest": "marketing-ingest-logging"}
 
 // services of each namespace that accept API keys.
@@ -68,6 +78,9 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 		for _, r := range s.Roles() {
 			value, err := text(store.Role(s.Passwords, r.Name))
 			set(r.Name, value, err)
+			if value, found, err := store.PreviousRole(s.Passwords, r.Name); found || err != nil {
+				set(r.Name+Previous, []byte(value), err)
+			}
 			if r.Name != topology.RoleNotebook {
 				continue
 			}
@@ -92,7 +105,7 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 			set("api-keys.json", keys, err)
 			if key := loggers[name]; key != "" {
 				value, err := text(store.APIKey(key))
-				set("logger-key", value, err)
+				set(LoggerKey, value, err)
 			}
 		}
 	}
@@ -139,6 +152,32 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	set = add(topology.NamespacePlatform, "dbt")
 	value, err = text(store.Person("dbt"))
 	set("trino-password", value, err)
+
+	// Environment of Grafana: its own, and the role that its data sources read as.
+	set = add(topology.NamespacePlatform, "grafana")
+	for variable, name := range map[string]string{
+		"SALES_DB_PASSWORD": "sales-db", "SALES_API_DB_PASSWORD": "sales-api-db", "MARKETING_DB_PASSWORD": "marketing-db", "MARTS_PASSWORD": "analytics-db",
+	} {
+		value, err := role(name, topology.RoleGrafana)
+		set(variable, value, err)
+	}
+	value, err = role("grafana-db", topology.RoleGrafanaOwner)
+	set("GRAFANA_DB_PASSWORD", value, err)
+	admin, key, err := store.Grafana()
+	set("GRAFANA_ADMIN_PASSWORD", []byte(admin), err)
+	set("GRAFANA_SECRET_KEY", []byte(key), err)
+	set = add(topology.NamespacePlatform, "grafana-people")
+	people, err := store.People()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range people {
+		if slices.ContainsFunc(topology.ServiceUsers, func(s topology.Person) bool { return s.Name == p.Name }) {
+			continue
+		}
+		value, err := text(store.Person(p.Name))
+		set(p.Name, value, err)
+	}
 
 	set = add(topology.NamespacePlatform, "mesh-collector")
 	for variable, name := range map[string]string{

@@ -2,6 +2,7 @@
 package manifest
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 
@@ -26,21 +27,25 @@ func Render(dir string) (text []byte, objects []*unstructured.Unstructured, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, r := range resources.Resources() {
-		document, err := r.AsYAML()
-		if err != nil {
-			return nil, nil, err
-		}
+	if text, err = resources.AsYaml(); err != nil {
+		return nil, nil, err
+	}
+	objects, err = Read(text)
+	return text, objects, err
+}
+
+// Read gives the documents of what Render made.
+func Read(text []byte) (objects []*unstructured.Unstructured, err error) {
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		asJSON, err := yaml.YAMLToJSON(document)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		object := &unstructured.Unstructured{}
 		if err := object.UnmarshalJSON(asJSON); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		objects = append(objects, object)
 	}
-	text, err = resources.AsYaml()
-	return text, objects, err
+	return objects, nil
 }

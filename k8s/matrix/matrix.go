@@ -13,6 +13,9 @@ import (
 // Outside is whoever is no pod of the cluster.
 const Outside = "outside"
 
+// APIServer is the cluster's API server, which is no pod.
+const APIServer = "api-server"
+
 // NameLabel says which workload a pod belongs to; the policies select by it.
 const NameLabel = "app.kubernetes.io/name"
 
@@ -26,7 +29,7 @@ type Matrix struct {
 // A Flow is a line of the table.
 type Flow struct {
 	From  []string `json:"from"` // workloads, or Outside
-	To    []string `json:"to"`   // workloads
+	To    []string `json:"to"`   // workloads, or APIServer
 	Ports []int    `json:"ports"`
 	Why   string   `json:"why"`
 }
@@ -38,8 +41,8 @@ func Parse(text []byte) (Matrix, error) {
 		return m, fmt.Errorf("network matrix: %w", err)
 	}
 	for i, f := range m.Flows {
-		for _, name := range slices.Concat(f.From, f.To) {
-			if m.Namespace(name) == "" && (name != Outside || slices.Contains(f.To, Outside)) {
+		for _, name := range slices.Concat(without(f.From, Outside), without(f.To, APIServer)) {
+			if m.Namespace(name) == "" {
 				return m, fmt.Errorf("network matrix: flow %d (%s): %q is no workload; list it under workloads", i+1, f.Why, name)
 			}
 		}
@@ -90,7 +93,8 @@ spec:
 `, namespace)
 	for _, w := range m.Workloads[namespace] {
 		var in, out []Flow
-		var outside Flow // flows from outside have a policy of their own: an overlay fills the range of pods in
+		// Flows from outside and to the API server have a policy of their own: an overlay fills addresses in.
+		var outside, server Flow
 		for _, f := range m.Flows {
 			if slices.Contains(f.To, w) {
 				if slices.Contains(f.From, Outside) {
@@ -101,7 +105,12 @@ spec:
 				}
 			}
 			if slices.Contains(f.From, w) {
-				out = append(out, Flow{To: f.To, Ports: f.Ports, Why: f.Why})
+				if slices.Contains(f.To, APIServer) {
+					server.Ports, server.Why = append(server.Ports, f.Ports...), f.Why
+				}
+				if to := without(f.To, APIServer); len(to) > 0 {
+					out = append(out, Flow{To: to, Ports: f.Ports, Why: f.Why})
+				}
 			}
 		}
 		var types []string
@@ -136,6 +145,20 @@ spec:
   - from: [{ipBlock: {cidr: 0.0.0.0/0, except: [0.0.0.0/32]}}]
     ports: %s
 `, w, namespace, NameLabel, w, outside.Why, ports(outside.Ports))
+		}
+		if len(server.Ports) > 0 {
+			fmt.Fprintf(&b, `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: %s-to-api-server, namespace: %s}
+spec:
+  podSelector: {matchLabels: {%s: %s}}
+  policyTypes: [Egress]
+  egress:
+  # %s; an overlay says where the API server is
+  - to: [{ipBlock: {cidr: 0.0.0.0/32}}]
+    ports: %s
+`, w, namespace, NameLabel, w, server.Why, ports(server.Ports))
 		}
 	}
 	return b.Bytes()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // Admin is the login of the account that makes the others.
@@ -25,6 +27,37 @@ type Person struct {
 	Password string
 	Role     string
 	Folder   string // title of a folder of their own, whose uid is their login; empty for none
+}
+
+// AlertMail are the addresses that alerts are mailed to.
+var AlertMail = []string{mailOf("sarah"), mailOf("mike")}
+
+func mailOf(person string) string { return person + "@" + topology.MailDomain }
+
+// People are those of all who can log in to Grafana, with their passwords, and
+// gone those who cannot any more: admin, when they are not among all.
+func People(all []topology.Person, password func(name string) (string, error)) (people []Person, gone []string, err error) {
+	gone = []string{topology.Admin.Name}
+	for _, p := range all {
+		role, folder := RoleViewer, ""
+		switch p.Group {
+		case "services", "services_ro": // programs have no use for pages
+			continue
+		case "engineers":
+			role = RoleAdmin
+		case "analysts":
+			role, folder = RoleEditor, "Own pages of "+p.Name
+		}
+		secret, err := password(p.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		people = append(people, Person{Login: p.Name, Mail: mailOf(p.Name), Password: secret, Role: role, Folder: folder})
+		if p.Name == topology.Admin.Name {
+			gone = nil
+		}
+	}
+	return people, gone, nil
 }
 
 // SetUp makes the people and their folders, and sets right what differs: there is no

@@ -59,15 +59,16 @@ func (m *mesh) pages() ([]supervise.Spec, error) {
 	return specs, nil
 }
 
+// MailboxSwitches limit what the mailbox keeps, and what it asks for outside:
+// nothing that a mail brings along, nor who sends, nor updates.
+var MailboxSwitches = []string{"--max=1000", "--disable-version-check", "--block-remote-css-and-fonts", "--smtp-disable-rdns"}
+
 // mailbox keeps whatever is mailed inside the mesh; it sends nothing on.
 func (m *mesh) mailbox() (supervise.Spec, error) {
 	data := m.dir.Data(mailbox)
 	page := loopback(m.Port(topology.PortMailbox))
 	s := m.spec(supervise.Server, mailbox, filepath.Join(m.Tools.Mailbox, "bin", "mailpit"),
-		"--listen", page, "--smtp", loopback(m.Port(topology.PortMailboxSMTP)),
-		"--database", filepath.Join(data, "mail.db"), "--max", "1000",
-		// What a mail brings along is not asked for outside, nor who sends, nor for updates.
-		"--disable-version-check", "--block-remote-css-and-fonts", "--smtp-disable-rdns")
+		append([]string{"--listen", page, "--smtp", loopback(m.Port(topology.PortMailboxSMTP)), "--database", filepath.Join(data, "mail.db")}, MailboxSwitches...)...)
 	s.URL = localhost(m.Port(topology.PortMailbox))
 	s.Ready = get(http.DefaultClient, "http://"+page+"/readyz")
 	s.Alive = get(http.DefaultClient, "http://"+page+"/livez")
@@ -87,7 +88,7 @@ func (m *mesh) grafana() (supervise.Spec, error) {
 		Address: "127.0.0.1", Port: m.Port(topology.PortGrafana), URL: s.URL,
 		DatabaseAddress: loopback(m.Port(topology.PortPlatformDB)),
 		SMTPAddress:     loopback(m.Port(topology.PortMailboxSMTP)),
-		AlertMail:       []string{mailOf("sarah"), mailOf("mike")},
+		AlertMail:       grafana.AlertMail,
 	}
 	var err error
 	if config.DatabasePassword, err = m.store.Role(platformDB, topology.RoleGrafanaOwner); err != nil {
@@ -117,8 +118,6 @@ func (m *mesh) grafana() (supervise.Spec, error) {
 	return s, err
 }
 
-func mailOf(person string) string { return person + "@" + topology.MailDomain }
-
 // grafanaPeople makes the people known to Grafana.
 func (m *mesh) grafanaPeople() (supervise.Spec, error) {
 	s := m.spec(supervise.Task, grafanaPeople, m.program("meesh"), grafanaPeople)
@@ -146,29 +145,10 @@ func GrafanaPeople(store *secrets.Store) (people []grafana.Person, gone []string
 	if err != nil {
 		return nil, nil, err
 	}
-	if gone, err = store.Gone(); err != nil {
+	left, err := store.Gone()
+	if err != nil {
 		return nil, nil, err
 	}
-	hasAdmin := false
-	for _, p := range all {
-		role, folder := grafana.RoleViewer, ""
-		switch p.Group {
-		case "services", "services_ro": // programs have no use for pages
-			continue
-		case "engineers":
-			role = grafana.RoleAdmin
-		case "analysts":
-			role, folder = grafana.RoleEditor, "Own pages of "+p.Name
-		}
-		password, err := store.Person(p.Name)
-		if err != nil {
-			return nil, nil, err
-		}
-		people = append(people, grafana.Person{Login: p.Name, Mail: mailOf(p.Name), Password: password, Role: role, Folder: folder})
-		hasAdmin = hasAdmin || p.Name == topology.Admin.Name
-	}
-	if !hasAdmin {
-		gone = append(gone, topology.Admin.Name)
-	}
-	return people, gone, nil
+	people, gone, err = grafana.People(all, store.Person)
+	return people, append(left, gone...), err
 }

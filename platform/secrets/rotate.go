@@ -73,3 +73,53 @@ func (s *Store) previousKey(name string) (p previous, found bool, err error) {
 	}
 	return p, true, nil
 }
+
+func previousRoleFile(server, role string) string {
+	return Secret{Kind: KindDatabase, Name: server + "/" + role}.file() + ".previous"
+}
+
+// RotateRole makes a new password of a role on a PostgreSQL server of the topology.
+// The one before is kept until EndRoleRotation, so that programs can be given the
+// new one before PostgreSQL has it; a rotation that was begun keeps both as they are.
+func (s *Store) RotateRole(server, role string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("rotate %s of %s: %w", role, server, err)
+		}
+	}()
+	if _, begun, err := s.PreviousRole(server, role); begun || err != nil {
+		return err
+	}
+	old, err := s.Role(server, role)
+	if err != nil {
+		return err
+	}
+	value, err := newSecret()
+	if err != nil {
+		return err
+	}
+	if _, err := s.kept.replace(previousRoleFile(server, role), []byte(old)); err != nil {
+		return err
+	}
+	_, err = s.kept.replace(Secret{Kind: KindDatabase, Name: server + "/" + role}.file(), value)
+	return err
+}
+
+// PreviousRole is the password of a role before the rotation that is under way;
+// false for none.
+func (s *Store) PreviousRole(server, role string) (password string, found bool, err error) {
+	text, err := s.kept.read(previousRoleFile(server, role))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	return string(text), err == nil, err
+}
+
+// EndRoleRotation forgets the password before.
+func (s *Store) EndRoleRotation(server, role string) error {
+	err := s.kept.remove(previousRoleFile(server, role))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

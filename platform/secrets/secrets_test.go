@@ -505,6 +505,52 @@ func TestRotatedAPIKeyOverlaps(t *testing.T) {
 	}
 }
 
+// A rotation that was cut off goes on with the password that it began with.
+func TestRotatedRole(t *testing.T) {
+	s, _, err := Ensure(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() (now, before string, rotating bool) {
+		t.Helper()
+		now, err := s.Role("sales-db", "sales_app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, rotating, err = s.PreviousRole("sales-db", "sales_app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now, before, rotating
+	}
+	old, _, rotating := read()
+	if rotating {
+		t.Error("a rotation is under way before it began")
+	}
+	var first string
+	for range 2 {
+		if err := s.RotateRole("sales-db", "sales_app"); err != nil {
+			t.Fatal(err)
+		}
+		now, before, rotating := read()
+		if now == old || before != old || !rotating || first != "" && now != first {
+			t.Errorf("while rotating: %v, changed %v, previous kept %v", rotating, now != old, before == old)
+		}
+		first = now
+	}
+	for range 2 {
+		if err := s.EndRoleRotation("sales-db", "sales_app"); err != nil {
+			t.Fatal(err)
+		}
+		if now, _, rotating := read(); now != first || rotating {
+			t.Errorf("at the end: rotating %v, the new one stays %v", rotating, now == first)
+		}
+	}
+	if err := s.RotateRole("sales-db", "nobody"); err == nil {
+		t.Error("a role that is not there was rotated")
+	}
+}
+
 // Secrets in a cluster: what was there stays, names fit a Secret's keys, and the
 // certificate serves under the names inside the cluster too.
 func TestEnsureIn(t *testing.T) {

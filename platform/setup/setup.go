@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/bootstrap"
 	"github.com/datameesh/datameesh/platform/dbt"
+	"github.com/datameesh/datameesh/platform/grafana"
 	"github.com/datameesh/datameesh/platform/hive"
 	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/policy"
@@ -159,6 +162,31 @@ func ObjectStore(ctx context.Context, log io.Writer, passwords Passwords, s3, ad
 		return err
 	}
 	changes, err := objectstore.Setup(ctx, endpoint, objectstore.GrantsOf(topology.People), nil, func(name string) (string, error) { return passwords.read("people", name) })
+	for _, change := range changes {
+		fmt.Fprintln(log, change)
+	}
+	return err
+}
+
+// GrafanaPeople makes the people known to the Grafana at address (http://host:port);
+// password is that of the account that makes the others. Who has no file among the
+// passwords of the Secret people is unknown to the mesh: admin, unless asked for.
+func GrafanaPeople(ctx context.Context, log io.Writer, passwords Passwords, address, password string) error {
+	admin := grafana.Client{URL: address, Login: grafana.Admin, Password: password}
+	if err := until(ctx, log, address, func() error { return admin.Do(ctx, http.MethodGet, "/api/health", nil, nil) }); err != nil {
+		return err
+	}
+	all := topology.People
+	if _, err := passwords.read("people", topology.Admin.Name); err == nil {
+		all = append(slices.Clone(all), topology.Admin)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	people, gone, err := grafana.People(all, func(name string) (string, error) { return passwords.read("people", name) })
+	if err != nil {
+		return err
+	}
+	changes, err := grafana.SetUp(ctx, admin, people, gone)
 	for _, change := range changes {
 		fmt.Fprintln(log, change)
 	}

@@ -46,6 +46,9 @@ var Services = []Service{
 	{"minio", NamespacePlatform, []ServicePort{{9000, 9000, PortObjectStore}, {9001, 9001, PortObjectStoreConsole}}},
 	{"minio-admin", NamespacePlatform, []ServicePort{{9002, 9002, 0}}}, // makes keys; for the Job that does only
 	{"nginx-dbt-docs", NamespacePlatform, []ServicePort{{80, 8080, PortDBTDocs}}},
+	{"grafana-db", NamespacePlatform, []ServicePort{{5432, 5432, 0}}},
+	{"grafana", NamespacePlatform, []ServicePort{{3000, 3000, PortGrafana}}},
+	{"mailbox", NamespacePlatform, []ServicePort{{8025, 8025, 0}, {1025, 1025, 0}}},
 }
 
 // A Claim is a volume of the mesh on Kubernetes.
@@ -64,6 +67,7 @@ var Claims = []Claim{
 	{"hive-metastore-pvc", NamespacePlatform, 2 << 30},
 	{"minio-pvc", NamespacePlatform, 20 << 30},
 	{"dbt-pvc", NamespacePlatform, 1 << 30}, // documents and results of the last build
+	{"grafana-pvc", NamespacePlatform, 1 << 30},
 }
 
 // A KubernetesServer is a PostgreSQL server on Kubernetes. What one machine has
@@ -95,5 +99,6 @@ func KubernetesServers() []KubernetesServer {
 		own("marketing-db", NamespaceMarketing),
 		of("analytics-db", "analytics-db-pvc", "sales_analytics"),
 		of("hive-metastore-db", "hive-metastore-pvc", "hive_metastore"),
+		of("grafana-db", "grafana-pvc", DatabaseGrafana),
 	}
 }

@@ -88,7 +88,7 @@ failed, 2 wrong usage, 3 no cluster can be reached, 130 interrupted.`,
 	root.PersistentFlags().StringVar(&o.context, "context", "", "context of KUBECONFIG; one that looks like production must be named")
 	root.PersistentFlags().StringVar(&o.overlay, "overlay", "local", "overlay of k8s/overlays, or a folder")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(o.preflight(), o.secrets(), o.up(), o.verify(), o.status(), o.down(), o.credentials(), o.ca())
+	root.AddCommand(o.preflight(), o.secrets(), o.up(), o.verify(), o.rotate(), o.status(), o.down(), o.credentials(), o.ca())
 	return root
 }
 
@@ -223,7 +223,7 @@ func (o *options) verify() *cobra.Command {
 		Long: `Makes a pod in the place of every workload, of a pod that nobody knows in each
 namespace, and of pods of another namespace; each connects to all others on every
 port of the topology. Compares with k8s/cells/allowed-cells.txt and prints what
-differs, and the allowed connections.`,
+differs, and who reached whom.`,
 		Example: `  meesh k8s verify
   meesh k8s verify --outside "ip netns exec visitor bin/mesh-probe"`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -235,20 +235,27 @@ differs, and the allowed connections.`,
 			if err != nil {
 				return err
 			}
-			for _, w := range report.Wrong {
+			if !report.Enforced() {
+				return fmt.Errorf("nothing that should be denied is: this cluster does not enforce network policies, and nothing is isolated; give it a network that does (Calico, Cilium, kube-router)")
+			}
+			wrong := report.Wrong()
+			for _, w := range wrong {
 				word := "denied"
 				if w.Allowed {
 					word = "allowed"
 				}
-				fmt.Fprintf(c.OutOrStdout(), "WRONG  %s → %s %d is %s, should be %s\n", w.From, w.To, w.Port, w.Got, word)
+				fmt.Fprintf(c.OutOrStdout(), "WRONG  %s is %s, should be %s\n", w, w.Got, word)
+			}
+			if err := report.Table(c.OutOrStdout()); err != nil {
+				return err
 			}
 			from := "inside and from a namespace without policies"
 			if outside != "" {
 				from += ", and from outside"
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d connections tried %s, %d of them to be allowed: %d wrong, in %.0f s\n",
-				report.Probed, from, report.Allowed, len(report.Wrong), report.Took.Seconds())
-			if len(report.Wrong) > 0 {
+				len(report.Cells), from, report.Allowed(), len(wrong), report.Took.Seconds())
+			if len(wrong) > 0 {
 				return errCheck
 			}
 			return nil
@@ -256,6 +263,47 @@ differs, and the allowed connections.`,
 	}
 	c.Flags().StringVar(&outside, "outside", "", "command that runs mesh-probe outside of the cluster, with an address of its own")
 	c.Flags().DurationVar(&patience, "patience", 30*time.Second, "how long what differs is asked again")
+	return c
+}
+
+func (o *options) rotate() *cobra.Command {
+	var overlap, limit time.Duration
+	c := &cobra.Command{
+		Use: "rotate NAME", Short: "Give an API key or the database role of a service a new value, while everything runs",
+		Long: `Of an API key the services accept the new value within a minute, and the old one
+until the overlap is over. Of a database role the service is given the new password
+beside the old one first, pod by pod, then PostgreSQL gets it.`,
+		Example: `  meesh k8s rotate sales-reader
+  meesh k8s rotate sales-db/sales_app`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("name one credential, as sales-reader or sales-db/sales_app")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if overlap < 0 || overlap > 30*24*time.Hour {
+				return usageError{fmt.Errorf("--overlap %v is not between 0s and 720h", overlap)}
+			}
+			objects, err := o.objects()
+			if err != nil {
+				return err
+			}
+			on, err := o.open(c)
+			if err != nil {
+				return err
+			}
+			err = on.Rotate(c.Context(), objects, args[0], overlap, limit)
+			_, unknown := errors.AsType[*secrets.UnknownError](err)
+			_, not := errors.AsType[*cluster.NotRotatableError](err)
+			if unknown || not {
+				return usageError{err}
+			}
+			return err
+		},
+	}
+	c.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the old API key still opens")
+	c.Flags().DurationVar(&limit, "timeout", 5*time.Minute, "how long to wait for each step")
 	return c
 }
 

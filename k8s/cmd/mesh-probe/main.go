@@ -2,9 +2,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -27,9 +29,14 @@ func main() {
 			os.Exit(1)
 		}
 	case len(os.Args) > 2 && os.Args[1] == "dial":
-		dial(ctx, os.Args[2:])
+		dial(ctx, os.Stdout, os.Args[2:])
+	case len(os.Args) == 2 && os.Args[1] == "dial":
+		if err := dialLines(ctx, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "mesh-probe:", err)
+			os.Exit(1)
+		}
 	default:
-		fmt.Fprintln(os.Stderr, "usage: mesh-probe serve PORT… | mesh-probe dial HOST:PORT…")
+		fmt.Fprintln(os.Stderr, "usage: mesh-probe serve PORT… | mesh-probe dial HOST:PORT… | mesh-probe dial, with lines of them on stdin")
 		os.Exit(2)
 	}
 }
@@ -59,8 +66,18 @@ func serve(ctx context.Context, ports []string) error {
 // timeout of one connection. An enforcer may drop packets instead of refusing them.
 const timeout = 1500 * time.Millisecond
 
+// dialLines dials the addresses of each line that it reads.
+func dialLines(ctx context.Context, from io.Reader, to io.Writer) error {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		dial(ctx, to, strings.Fields(lines.Text()))
+	}
+	return lines.Err()
+}
+
 // dial prints a line per address: "open", "probe" when a probe answered, "refused" or "timeout".
-func dial(ctx context.Context, addresses []string) {
+func dial(ctx context.Context, to io.Writer, addresses []string) {
 	answers := make([]string, len(addresses))
 	limit := make(chan struct{}, 64)
 	var wg sync.WaitGroup
@@ -72,9 +89,11 @@ func dial(ctx context.Context, addresses []string) {
 		})
 	}
 	wg.Wait()
+	var text strings.Builder
 	for i, address := range addresses {
-		fmt.Println(address, answers[i])
+		fmt.Fprintln(&text, address, answers[i])
 	}
+	_, _ = io.WriteString(to, text.String()) // who asked has gone
 }
 
 func try(ctx context.Context, address string) string {

@@ -18,6 +18,7 @@ const usage = `usage: mesh-setup COMMAND
   wait                        until the role of DATABASE_URL (PGPASSWORD) can log in
   roles SERVER…               roles and databases of PostgreSQL servers (PASSWORDS_DIR)
   object-store S3 ADMIN       buckets, keys and rights of the object store (PASSWORDS_DIR)
+  grafana-people URL          people of Grafana (PASSWORDS_DIR, GRAFANA_ADMIN_PASSWORD)
   wait-object-store S3        until S3_ACCESS_KEY and S3_SECRET_KEY open the lake
   metastore-schema HOME       tables of the Hive metastore (DATABASE_URL, PGPASSWORD)
   dbt-build                   marts (DBT_PROGRAM, DBT_PROJECT, DBT_WORK, TRINO_HOST, TRINO_PORT, TRINO_CA,
@@ -78,6 +79,10 @@ func run(ctx context.Context, args []string) error {
 	case args[0] == "object-store" && len(rest) == 2:
 		if dir := env("PASSWORDS_DIR"); missing == nil {
 			return setup.ObjectStore(ctx, os.Stderr, setup.Passwords(dir), rest[0], rest[1])
+		}
+	case args[0] == "grafana-people" && len(rest) == 1:
+		if dir, password := env("PASSWORDS_DIR"), env("GRAFANA_ADMIN_PASSWORD"); missing == nil {
+			return setup.GrafanaPeople(ctx, os.Stderr, setup.Passwords(dir), rest[0], password)
 		}
 	case args[0] == "wait-object-store" && len(rest) == 1:
 		if access, secret := env("S3_ACCESS_KEY"), env("S3_SECRET_KEY"); missing == nil {

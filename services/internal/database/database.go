@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,8 @@ type DB struct{ *pgxpool.Pool }
 
 // Open makes a pool for the URL. It does not connect: a service starts, and
 // stays up, while its database is away. The password comes from PGPASSWORD,
-// so that it stands in no URL.
+// so that it stands in no URL. While it is rotated, PGPASSWORD_PREVIOUS is the one
+// that PostgreSQL may still have.
 func Open(ctx context.Context, url, applicationName string) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -47,6 +49,9 @@ func Open(ctx context.Context, url, applicationName string) (*DB, error) {
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
+	if previous := os.Getenv(previousPassword); previous != "" {
+		config.BeforeConnect = (&rotation{previous: previous}).choose
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("make the connection pool: %w", err)
