@@ -80,9 +80,9 @@ func (m *mesh) testAudit(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	m.run(t, 0, "query", "--as", "emma", "SELECT 1 AS while_away FROM sales.public.customers LIMIT 1")
+	m.run(t, 0, "query", "--as", "alex", "SELECT 1 AS while_away FROM sales.public.customers LIMIT 1")
 	m.healed(t)
-	if list := m.untilAudited(t, 1, "--who", "emma", "--object", "while_away"); len(list) != 1 {
+	if list := m.untilAudited(t, 1, "--who", "alex", "--object", "while_away"); len(list) != 1 {
 		t.Errorf("%d events of one query: %+v", len(list), list)
 	}
 

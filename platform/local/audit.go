@@ -27,6 +27,12 @@ func AuditClient(m state.Mesh, store *secrets.Store) (audit.Client, error) {
 	return audit.Client{URL: "http://" + loopback(m.Port(topology.PortAuditSink)), Token: token}, err
 }
 
+// auditEnv tells a program where to send events; see audit.Client.
+func (m *mesh) auditEnv() ([]string, error) {
+	c, err := AuditClient(m.Mesh, m.store)
+	return []string{audit.URLVariable + "=" + c.URL, audit.TokenVariable + "=" + c.Token}, err
+}
+
 // audit keeps the record of who did what. It waits for nobody: the record must
 // not depend on what it tells of.
 func (m *mesh) audit() (supervise.Spec, error) {

@@ -56,6 +56,11 @@ func (m *mesh) viewer() (supervise.Spec, error) {
 			s.Env = append(s.Env, name+"="+lookup(name))
 		}
 	}
+	tells, err := m.auditEnv()
+	if err != nil {
+		return s, err
+	}
+	s.Env = append(s.Env, tells...)
 	// Read by nobody, but a change of a dashboard restarts it.
 	sum, err := sumOf(m.dir.Dashboards())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/datameesh/datameesh/platform/audit"
 	"github.com/datameesh/datameesh/platform/render"
 	"github.com/datameesh/datameesh/platform/report"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -26,16 +27,19 @@ type Config struct {
 	// SMTP is host:port of the mailbox, empty for none; State keeps what was mailed.
 	SMTP, State string
 	Weekly      []topology.WeeklyReport
+	// Audit is told of log-ins; without URL nobody is.
+	Audit audit.Client
 }
 
 // FromEnv reads the configuration from the environment: VIEWER_ADDR, VIEWER_DASHBOARDS
 // (the folder that package dashboards writes), VIEWER_PASSWORDS, VIEWER_STATE, and if
-// there are any GRAFANA_URL and SMTP_ADDRESS; and the addresses and passwords of the
+// there are any GRAFANA_URL, SMTP_ADDRESS, AUDIT_URL and AUDIT_TOKEN; and the addresses and passwords of the
 // data sources by the names that Grafana takes.
 func FromEnv(lookup func(string) string) (Config, error) {
 	c := Config{
 		Listen: lookup("VIEWER_ADDR"), Passwords: lookup("VIEWER_PASSWORDS"), State: lookup("VIEWER_STATE"),
 		Grafana: lookup("GRAFANA_URL"), SMTP: lookup("SMTP_ADDRESS"), Lookup: lookup, Weekly: topology.WeeklyReports,
+		Audit: audit.Client{URL: lookup(audit.URLVariable), Token: lookup(audit.TokenVariable)},
 	}
 	var missing []error
 	for _, name := range []string{"VIEWER_ADDR", "VIEWER_DASHBOARDS", "VIEWER_PASSWORDS", "VIEWER_STATE"} {

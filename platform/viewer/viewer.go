@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/datameesh/datameesh/platform/audit"
 	"github.com/datameesh/datameesh/platform/render"
 	"github.com/datameesh/datameesh/platform/report"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -202,20 +204,42 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	var pause *PauseError
 	switch {
 	case errors.As(err, &pause):
+		s.tell(r, name, audit.Refused)
 		w.Header().Set("Retry-After", strconv.Itoa(int(pause.Wait.Seconds())+1))
 		s.loginForm(w, http.StatusTooManyRequests, to, name, sentence(err))
 	case errors.Is(err, errWrong), errors.Is(err, errFull):
 		s.log.Warn("log-in refused", "name", name, "error", err)
+		s.tell(r, name, audit.Refused)
 		s.loginForm(w, http.StatusUnauthorized, to, name, sentence(err))
 	case err != nil:
 		s.log.Error("log-in failed", "name", name, "error", err)
 		s.loginForm(w, http.StatusServiceUnavailable, to, name, "Passwords cannot be checked now. The log of mesh-viewer says why.")
 	default:
 		s.log.Info("log-in", "name", name)
+		s.tell(r, name, audit.OK)
 		// Not Secure: the mesh of one machine speaks HTTP, on the loopback interface alone.
 		http.SetCookie(w, &http.Cookie{Name: cookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(sessionLife.Seconds())})
 		http.Redirect(w, r, onlyHere(to), http.StatusSeeOther)
 	}
+}
+
+// tell tells the audit record of a log-in; nobody waits for it.
+func (s *server) tell(r *http.Request, name, outcome string) {
+	if s.Audit.URL == "" {
+		return
+	}
+	e := audit.Event{At: time.Now(), Who: cmp.Or(name, "(no name)"), Tool: audit.ToolViewer, Action: "login", Outcome: outcome}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		e.From = host
+	}
+	ctx := context.WithoutCancel(r.Context()) // it outlives the request
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := s.Audit.Send(ctx, e); err != nil {
+			s.log.Error("log-in is not in the audit record", "name", e.Who, "error", err)
+		}
+	}()
 }
 
 func sentence(err error) string {

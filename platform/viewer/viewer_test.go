@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/datameesh/datameesh/platform/audit"
 	"github.com/datameesh/datameesh/platform/panel"
 	"github.com/datameesh/datameesh/platform/render"
 	"github.com/datameesh/datameesh/platform/report"
@@ -487,5 +489,42 @@ func TestFromEnvSaysWhatIsMissing(t *testing.T) {
 	}
 	if _, err := report.Connect(t.Context(), []report.Source{{UID: "marts", Address: "MARTS_ADDRESS", Password: "MARTS_PASSWORD"}}, func(string) string { return "" }); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("a source without an address: %v", err)
+	}
+}
+
+// Who comes in, and who does not, is told to the audit record.
+func TestLoginIsAudited(t *testing.T) {
+	told := make(chan string, 10)
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var events []audit.Event
+		if err := json.NewDecoder(r.Body).Decode(&events); err != nil || r.Header.Get("Authorization") != "Bearer token" {
+			t.Errorf("%v %v", r.Header, err)
+		}
+		for _, e := range events {
+			told <- strings.Join([]string{e.Who, e.Tool, e.Action, e.Outcome, e.From}, " ")
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer sink.Close()
+	web, s := serve(t, figures())
+	s.Audit = audit.Client{URL: sink.URL, Token: "token"}
+	for _, c := range []struct {
+		password, want string
+		status         int
+	}{
+		{"wrong", "sarah viewer login refused 127.0.0.1", http.StatusUnauthorized},
+		{"pass sarah", "sarah viewer login ok 127.0.0.1", http.StatusOK},
+	} {
+		if status, _, _ := newReader(t, web).post("/login", url.Values{"name": {"sarah"}, "password": {c.password}}, web.URL); status != c.status {
+			t.Errorf("status %d, want %d", status, c.status)
+		}
+		select {
+		case got := <-told:
+			if got != c.want {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was told")
+		}
 	}
 }
