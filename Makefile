@@ -125,9 +125,17 @@ test/openapi: build ## schemathesis against the services; SCHEMATHESIS_EXAMPLES=
 test/lake: build $(GOTESTSUM) ## the data lake of a whole mesh; OBJECT_STORE=minio takes the other store (and builds it, some minutes)
 	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 45m -p 1 ./platform/objectstore ./platform/lake
 
+# axe-core comes from npm, pinned with its checksum in platform/browser/axe.
+AXE := $(TOOLS)/axe-core-4.14.1/node_modules/axe-core/axe.min.js
+
+$(AXE):
+	@if ! command -v npm >/dev/null; then echo "not run: the rules of accessibility need npm"; test "$$CI" != true; exit; fi; \
+	mkdir -p $(TOOLS)/axe-core-4.14.1 && cp platform/browser/axe/package.json platform/browser/axe/package-lock.json $(TOOLS)/axe-core-4.14.1/ && \
+	npm install --no-save --prefix $(TOOLS)/axe-core-4.14.1 --no-audit --no-fund --loglevel=error >/dev/null
+
 .PHONY: test/dashboards
-test/dashboards: build $(GOTESTSUM) ## every query of the dashboards and alerts, on a whole mesh of its own or on that in MEESH_HOME
-	@$(GOTESTSUM) --format pkgname -- -race -count=1 -tags mesh -timeout 40m ./platform/panel
+test/dashboards: build $(GOTESTSUM) $(AXE) ## every query of the dashboards and alerts, viewer and reports, on a whole mesh of its own or on that in MEESH_HOME
+	@AXE=$$(test -f $(AXE) && echo $(AXE)) $(GOTESTSUM) --format pkgname -- -race -count=1 -tags mesh -timeout 40m ./platform/panel
 
 .PHONY: test/grafana
 test/grafana: build $(GOTESTSUM) ## a real Grafana in a mesh of its own; without one (GRAFANA_HOME, meesh grafana install) it is not run

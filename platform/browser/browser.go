@@ -129,14 +129,6 @@ func (b *Browser) Login(address, name, password string) error {
 // Type presses keys; "\t" is Tab, "\r" is Enter.
 func (b *Browser) Type(keys string) error { return b.do(chromedp.KeyEvent(keys)) }
 
-// Click clicks the first element of the CSS selector.
-func (b *Browser) Click(selector string) error {
-	if err := b.do(chromedp.Click(selector)); err != nil {
-		return fmt.Errorf("click %s: %w", selector, err)
-	}
-	return nil
-}
-
 // Wait waits until something of the CSS selector is visible.
 func (b *Browser) Wait(selector string) error {
 	if err := b.do(chromedp.WaitVisible(selector)); err != nil {

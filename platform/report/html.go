@@ -117,7 +117,7 @@ func (p *Page) Body(look Look) (template.HTML, error) {
 	query := strings.TrimPrefix(p.Address(p.Dashboard, "", ""), "/d/"+p.UID)
 	data.Report = "/d/" + p.UID + "/report.pdf" + query
 	if look.Dashboard != nil {
-		for _, l := range p.Dashboard.Links {
+		for _, l := range p.Links {
 			if to := look.Dashboard(l.UID); to != nil {
 				data.Links = append(data.Links, pageLink{Title: l.Title, About: l.About, URL: p.Address(*to, "", "")})
 			}
@@ -161,16 +161,16 @@ func (p *Page) ranges() []pageLink {
 }
 
 func (p *Page) panel(f *Figure, look Look) (pagePanel, error) {
-	one := pagePanel{Figure: f, Width: f.Panel.Width, File: look.File, Queries: look.Queries}
+	one := pagePanel{Figure: f, Width: f.Width, File: look.File, Queries: look.Queries}
 	if f.Drill != nil && look.Dashboard != nil {
 		if to := look.Dashboard(f.Drill.UID); to != nil {
 			f.Link = func(value string) string { return p.Address(*to, f.Drill.Variable, value) }
 			one.Drills = f.Drill.Title
 		}
 	}
-	one.Says = f.Figure.Says()
+	one.Says = f.Says()
 	if f.Problem == "" && len(f.Table.Rows) > 0 {
-		grid := f.Figure.Grid()
+		grid := f.Grid()
 		if len(grid.Rows) > mostRows {
 			one.More = grid.Heading(mostRows)
 			grid.Rows = grid.Rows[:mostRows]
@@ -191,15 +191,15 @@ func (p *Page) panel(f *Figure, look Look) (pagePanel, error) {
 			one.Figures = append(one.Figures, pageStat{s, size})
 		}
 	case f.Type != "table":
-		width := float64(f.Panel.Width)*(pageWidth+gridGap)/24 - gridGap - panelPad
-		height := float64(f.Panel.Height * gridRow)
+		width := float64(f.Width)*(pageWidth+gridGap)/24 - gridGap - panelPad
+		height := float64(f.Height * gridRow)
 		draw := func(width float64, class string) (template.HTML, error) {
 			var b bytes.Buffer
 			err := f.Chart(width, height).SVG(&b, fmt.Sprintf("p%d-%s", f.ID, class), class)
 			return template.HTML(b.String()), err //nolint:gosec // written by render, which escapes
 		}
 		var err error
-		if f.Panel.Width <= 10 {
+		if f.Width <= 10 {
 			one.Wide, err = draw(width, "any")
 			return one, err
 		}

@@ -288,7 +288,7 @@ const tableSize = 9.5
 
 // table breaks between rows, and repeats its head.
 func (w *paper) table(f *Figure) {
-	grid := f.Figure.Grid()
+	grid := f.Grid()
 	shown := min(len(grid.Rows), mostPaperRows)
 	layout := grid.Layout(inner, tableSize, shown)
 	row := render.RowHeight(tableSize)

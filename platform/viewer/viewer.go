@@ -121,7 +121,10 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("Cache-Control", "no-store") // pages hold what not everybody may see
 		defer func() {
-			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+			if fault := recover(); fault != nil {
+				if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(fault) // the server's own way to hang up
+				}
 				s.log.Error("a request failed", "path", r.URL.Path, "fault", fmt.Sprint(fault))
 				http.Error(w, "This page failed. The log of mesh-viewer says why.", http.StatusInternalServerError)
 			}
