@@ -79,7 +79,7 @@ func (s *Store) MakePartitions(ctx context.Context, entries ...apimetrics.Entry)
 
 // Logs gives the logs that the filter picks, newest first.
 func (s *Store) Logs(ctx context.Context, f apimetrics.LogFilter) ([]apimetrics.Log, error) {
-	where := database.Where(f.Limit)
+	where := database.Where()
 	where.And(`log_id < ?`, f.Before)
 	where.And(`service = ?`, f.Service)
 	where.And(`route = ?`, f.Route)
@@ -92,8 +92,7 @@ func (s *Store) Logs(ctx context.Context, f apimetrics.LogFilter) ([]apimetrics.
 		SELECT `+logColumns+`
 		  FROM api_logs
 		 WHERE true`+where.SQL()+`
-		 ORDER BY log_id DESC
-		 LIMIT $1`, where.Args()...)
+		 ORDER BY log_id DESC`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.CollectRows(rows, scanLog)
 	return list, wrap(err, "list logs")
 }

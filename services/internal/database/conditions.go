@@ -27,10 +27,27 @@ func (c *Conditions) And(condition string, value any) {
 	c.sql.WriteString(strings.Replace(condition, "?", "$"+strconv.Itoa(len(c.args)), 1))
 }
 
+// usual is how many rows most callers ask for: a page of queryparam.DefaultLimit
+// and one more.
+const usual = 51
+
+// Limit ends the statement after n rows, behind the last condition. The usual
+// number stands in the text: of a parameter PostgreSQL knows no value when it makes
+// a plan to keep, expects a tenth of the table, and so plans the statement anew each
+// time, which takes longer than to read the page. Other numbers are parameters, since
+// every connection keeps each text.
+func (c *Conditions) Limit(n int) string {
+	if n == usual {
+		return "\n LIMIT " + strconv.Itoa(n)
+	}
+	c.args = append(c.args, n)
+	return "\n LIMIT $" + strconv.Itoa(len(c.args))
+}
+
 // SQL goes after the last condition of the statement's own.
 func (c *Conditions) SQL() string { return c.sql.String() }
 
-// Args are the values of the statement.
+// Args are the values of the statement, when all of it is there.
 func (c *Conditions) Args() []any { return c.args }
 
 // isZero knows that there is more than one zero time.

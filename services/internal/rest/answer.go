@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -33,11 +34,24 @@ func OK(c *gin.Context, resource any, err error) error {
 	return write(c, http.StatusOK, resource)
 }
 
+// bodies are used again: a page of a list is some ten kilobytes, which would be
+// doubled into four times, and be garbage after the answer. Very long ones are not kept.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const longestKept = 64 << 10
+
 func write(c *gin.Context, status int, resource any) error {
-	body, err := appendJSON(make([]byte, 0, 512), resource)
+	buffer := bodies.Get().(*[]byte)
+	body, err := appendJSON((*buffer)[:0], resource)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if cap(body) <= longestKept {
+			*buffer = body
+			bodies.Put(buffer)
+		}
+	}()
 	tag := etag(body)
 	c.Header("ETag", tag)
 	c.Header("Cache-Control", "private, no-cache")

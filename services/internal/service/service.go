@@ -74,10 +74,10 @@ func Main(name string, built schema.Schema, routes Routes, more ...any) int {
 	return 0
 }
 
-// garbage lets the heap grow to two and a half times what is in use before it is
-// swept. What is in use is a few megabytes, and sweeping at twice of it took a tenth
-// of the processor. GOGC of the environment goes first.
-const garbage = 150
+// garbage lets the heap grow to five times what is in use before it is swept. What is
+// in use is some megabytes, and sweeping at twice of it took a tenth of the processor.
+// GOGC of the environment goes first.
+const garbage = 400
 
 // uploadGrace is how long uploads may go on when everything else stops: small
 // ones end well, large ones are cut off while there is time to say so.

@@ -43,14 +43,13 @@ func (s *Store) Campaign(ctx context.Context, id int64) (marketing.Campaign, err
 
 // Campaigns gives the campaigns that the filter picks.
 func (s *Store) Campaigns(ctx context.Context, f marketing.CampaignFilter) ([]marketing.Campaign, error) {
-	where := database.Where(f.After, f.Limit)
+	where := database.Where(f.After)
 	where.And(`channel = ?`, f.Channel)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+campaignColumns+`
 		  FROM campaigns
 		 WHERE campaign_id > $1`+where.SQL()+`
-		 ORDER BY campaign_id
-		 LIMIT $2`, where.Args()...)
+		 ORDER BY campaign_id`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.CollectRows(rows, scanCampaign)
 	return list, wrap(err, "list campaigns")
 }

@@ -27,13 +27,12 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (marketing.DeadLetter,
 
 // DeadLetters gives the dead letters that the filter picks.
 func (s *Store) DeadLetters(ctx context.Context, f marketing.LetterFilter) ([]marketing.DeadLetter, error) {
-	where := database.Where(f.After, f.Limit)
+	where := database.Where(f.After)
 	where.And(`d.import_id = ?`, f.ImportID)
 	where.And(`d.status = ?`, f.Status)
 	rows, _ := s.db.Query(ctx, letters+`
 		 WHERE d.dead_letter_id > $1`+where.SQL()+`
-		 ORDER BY d.dead_letter_id
-		 LIMIT $2`, where.Args()...)
+		 ORDER BY d.dead_letter_id`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.CollectRows(rows, scanLetter)
 	return list, wrap(err, "list dead letters")
 }

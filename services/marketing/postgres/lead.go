@@ -94,7 +94,7 @@ func (s *Store) Lead(ctx context.Context, id int64) (marketing.Lead, error) {
 
 // Leads gives the leads that the filter picks.
 func (s *Store) Leads(ctx context.Context, f marketing.LeadFilter) ([]marketing.Lead, error) {
-	where := database.Where(f.After, f.Limit)
+	where := database.Where(f.After)
 	where.And(`status = ?`, f.Status)
 	where.And(`campaign_id = ?`, f.CampaignID)
 	where.And(`source = ?`, f.Source)
@@ -105,8 +105,7 @@ func (s *Store) Leads(ctx context.Context, f marketing.LeadFilter) ([]marketing.
 		SELECT `+leadColumns+`
 		  FROM leads
 		 WHERE lead_id > $1`+where.SQL()+`
-		 ORDER BY lead_id
-		 LIMIT $2`, where.Args()...)
+		 ORDER BY lead_id`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.CollectRows(rows, scanLead)
 	return list, wrap(err, "list leads")
 }

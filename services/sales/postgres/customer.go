@@ -43,16 +43,17 @@ func (s *Store) Customer(ctx context.Context, id int64) (sales.Customer, error) 
 }
 
 func (s *Store) customersByID(ctx context.Context, ids []int64) (map[int64]sales.Customer, error) {
+	in, args := among(ids)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+customerColumns+`
 		  FROM customers
-		 WHERE customer_id = ANY ($1)`, ids)
+		 WHERE customer_id `+in, args...)
 	return byID(rows, scanCustomer, func(c sales.Customer) int64 { return c.ID })
 }
 
 // Customers gives the customers that the filter picks.
 func (s *Store) Customers(ctx context.Context, f sales.CustomerFilter) ([]sales.Customer, error) {
-	where := database.Where(f.After, f.Limit)
+	where := database.Where(f.After)
 	where.And(`region = ?`, f.Region)
 	where.And(`segment = ?`, f.Segment)
 	where.And(`lower(btrim(email)) = lower(btrim(?))`, f.Email)
@@ -62,8 +63,7 @@ func (s *Store) Customers(ctx context.Context, f sales.CustomerFilter) ([]sales.
 		SELECT `+customerColumns+`
 		  FROM customers
 		 WHERE customer_id > $1`+where.SQL()+`
-		 ORDER BY customer_id
-		 LIMIT $2`, where.Args()...)
+		 ORDER BY customer_id`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.AppendRows(make([]sales.Customer, 0, f.Limit), rows, scanCustomer)
 	return list, wrap(err, "list customers")
 }

@@ -46,16 +46,17 @@ func (s *Store) Order(ctx context.Context, id int64) (sales.Order, error) {
 }
 
 func (s *Store) ordersByID(ctx context.Context, ids []int64) (map[int64]sales.Order, error) {
+	in, args := among(ids)
 	rows, _ := s.db.Query(ctx, `
 		SELECT `+orderColumns+`
 		  FROM orders
-		 WHERE order_id = ANY ($1)`, ids)
+		 WHERE order_id `+in, args...)
 	return byID(rows, scanOrder, func(o sales.Order) int64 { return o.ID })
 }
 
 // Orders gives the orders that the filter picks.
 func (s *Store) Orders(ctx context.Context, f sales.OrderFilter) ([]sales.Order, error) {
-	where := database.Where(f.After, f.Limit)
+	where := database.Where(f.After)
 	where.And(`customer_id = ?`, f.CustomerID)
 	where.And(`status = ?`, f.Status)
 	where.And(`ordered_at >= ?`, f.OrderedFrom)
@@ -64,8 +65,7 @@ func (s *Store) Orders(ctx context.Context, f sales.OrderFilter) ([]sales.Order,
 		SELECT `+orderColumns+`
 		  FROM orders
 		 WHERE order_id > $1`+where.SQL()+`
-		 ORDER BY order_id
-		 LIMIT $2`, where.Args()...)
+		 ORDER BY order_id`+where.Limit(f.Limit), where.Args()...)
 	list, err := pgx.AppendRows(make([]sales.Order, 0, f.Limit), rows, scanOrder)
 	return list, wrap(err, "list orders")
 }

@@ -94,6 +94,31 @@ func (r *reader[T]) run(ctx context.Context, b *batch[T]) {
 	b.rows, b.err = r.read(ctx, b.ids)
 }
 
+// lists are parameters of so many ids: powers of two, so that there are few statements.
+var lists = [...]string{
+	"= $1",
+	"IN ($1, $2)",
+	"IN ($1, $2, $3, $4)",
+	"IN ($1, $2, $3, $4, $5, $6, $7, $8)",
+	"IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+}
+
+// among compares a column with the ids, the last of them repeated up to the length of
+// a list. PostgreSQL keeps the plan of a list; it does not know how long an array
+// will be, expects ten elements, and plans the statement anew for each that is shorter.
+func among(ids []int64) (condition string, args []any) {
+	for i, list := range lists {
+		if size := 1 << i; len(ids) <= size {
+			args = make([]any, size)
+			for k := range args {
+				args[k] = ids[min(k, len(ids)-1)]
+			}
+			return list, args
+		}
+	}
+	return "= ANY ($1)", []any{ids}
+}
+
 // byID collects rows by their ids.
 func byID[T any](rows pgx.Rows, scan pgx.RowToFunc[T], id func(T) int64) (map[int64]T, error) {
 	found := map[int64]T{}

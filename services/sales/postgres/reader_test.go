@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,5 +95,30 @@ func TestAFailedReadIsToldToAll(t *testing.T) {
 	fails = false
 	if row, err := r.get(t.Context(), 1); err != nil || row != 1 {
 		t.Errorf("got %d, %v", row, err)
+	}
+}
+
+// Lists hold the ids and nothing else, whatever their number.
+func TestAmong(t *testing.T) {
+	for n := 1; n <= 40; n++ {
+		var ids []int64
+		for id := range int64(n) {
+			ids = append(ids, id+1)
+		}
+		condition, args := among(ids)
+		if array, ok := args[0].([]int64); ok {
+			if n <= 16 || len(array) != n || condition != "= ANY ($1)" {
+				t.Errorf("%d ids: %s of %v", n, condition, args)
+			}
+			continue
+		}
+		if n > 16 || strings.Count(condition, "$") != len(args) || len(args) < n || len(args) >= 2*n {
+			t.Errorf("%d ids: %s of %v", n, condition, args)
+		}
+		for i, arg := range args {
+			if arg != ids[min(i, n-1)] || !strings.Contains(condition, fmt.Sprintf("$%d", i+1)) {
+				t.Errorf("%d ids: %s of %v", n, condition, args)
+			}
+		}
 	}
 }

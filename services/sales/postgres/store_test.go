@@ -7,8 +7,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/pgtest"
+	"github.com/datameesh/datameesh/services/internal/queryparam"
 	"github.com/datameesh/datameesh/services/sales"
 	"github.com/datameesh/datameesh/services/sales/migrations"
 )
@@ -135,5 +139,68 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 		if !errors.Is(err, sales.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// What is asked most often is not planned anew each time, on tables large enough
+// that the plan matters.
+func TestPlansAreKept(t *testing.T) {
+	store, db := newStore(t)
+	owner := db.Pool(t, "sales_owner")
+	for _, statement := range []string{
+		`INSERT INTO customers (customer_name, email, region, segment) SELECT 'A', n || '@example.com', 'EMEA', 'Consumer' FROM generate_series(1, 5000) AS n`,
+		`ALTER TABLE orders DISABLE TRIGGER USER`,
+		`INSERT INTO orders (customer_id, total_amount) SELECT n, 1 FROM generate_series(1, 5000) AS n`,
+		`ANALYZE customers, orders`,
+	} {
+		if _, err := owner.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := store.db.Config().Copy()
+	config.MaxConns = 1 // so that the statements are asked for where they were run
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	store = New(&database.DB{Pool: pool})
+	const runs = 20
+	for range runs {
+		for _, ids := range [][]int64{{7}, {7, 8}, {7, 8, 9}, {1, 2, 3, 4, 5, 6, 7}, {1, 2, 3, 4, 5, 6, 7, 8, 9}} {
+			if found, err := store.customersByID(t.Context(), ids); err != nil || len(found) != len(ids) {
+				t.Fatalf("%v: %v %v", ids, found, err)
+			}
+			if found, err := store.ordersByID(t.Context(), ids); err != nil || len(found) != len(ids) {
+				t.Fatalf("%v: %v %v", ids, found, err)
+			}
+		}
+		for _, region := range []string{"", "EMEA"} {
+			if _, err := store.Customers(t.Context(), sales.CustomerFilter{Region: region, After: 100, Limit: queryparam.DefaultLimit + 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := store.Orders(t.Context(), sales.OrderFilter{After: 100, Limit: queryparam.DefaultLimit + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := pool.Query(t.Context(), `SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement ~ 'FROM (customers|orders)'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statement string
+	var kept, anew int
+	seen := 0
+	if _, err := pgx.ForEachRow(rows, []any{&statement, &kept, &anew}, func() error {
+		seen++
+		if kept < runs-5 { // PostgreSQL tries five plans before it keeps one
+			t.Errorf("planned %d times, kept %d times: %s", anew, kept, statement)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if seen != 13 {
+		t.Errorf("%d statements", seen)
 	}
 }
