@@ -18,7 +18,7 @@ func long() bool { return os.Getenv(longVariable) != "" }
 
 func TestMain(m *testing.M) {
 	var programs []string
-	for _, name := range []string{"sales-api", "sales-migrate", "marketing-ingest", "marketing-migrate", "api-metrics-logger", "apimetrics-migrate"} {
+	for _, name := range []string{"sales-api", "sales-migrate", "sales-seed", "marketing-ingest", "marketing-migrate", "api-metrics-logger", "apimetrics-migrate"} {
 		programs = append(programs, filepath.Join("../../bin", name))
 	}
 	os.Exit(postgrestest.Main(m, programs...))

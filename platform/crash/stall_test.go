@@ -235,3 +235,92 @@ func TestUploadsEndWithTheService(t *testing.T) {
 		t.Errorf("sent again: %d %s; %d leads of %d addresses, %d of them before", status, text, leads, emails, before)
 	}
 }
+
+// The database stalls while leads keep coming in at the same rate, whether or not
+// earlier ones were answered: callers get 503, the memory of the service at most
+// doubles, and what was acknowledged is there once.
+func TestIngestIsBoundedWhileTheDatabaseStalls(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	stall := 12 * time.Second // longer than a request may take
+	if long() {
+		stall = time.Minute
+	}
+	v := s.service("marketing-ingest", "marketing-ingest", "marketing_data", "marketing_app")
+	const batch = 50
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	var acked []int64 // batches
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for n := int64(1); ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			callers.Go(func() {
+				var leads []string
+				for i := range batch {
+					leads = append(leads, fmt.Sprintf(`{"email": "lead%d.%d@example.com", "full_name": "Lead", "source": "Website", "campaign_id": 1}`, n, i))
+				}
+				status, _, err := v.send("POST", "/v1/leads/batch", `{"leads": [`+strings.Join(leads, ", ")+`]}`, "")
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Errorf("batch %d: %v", n, err)
+				}
+				if statuses[status]++; status == http.StatusCreated {
+					acked = append(acked, n)
+				}
+			})
+		}
+	})
+	of := func(status int) int { mu.Lock(); defer mu.Unlock(); return statuses[status] }
+	s.await("load", func() bool { return of(http.StatusCreated) >= 500 })
+	before := peakMemory(t, v.process)
+	signalAll(t, s.database, syscall.SIGSTOP)
+	resume := sync.OnceFunc(func() { signalAll(t, s.database, syscall.SIGCONT) })
+	defer resume()
+	time.Sleep(stall) // the fault
+	refused := of(http.StatusServiceUnavailable)
+	resume()
+	later := of(http.StatusCreated) + 100
+	s.await("leads come in again", func() bool { return of(http.StatusCreated) >= later })
+	close(stop)
+	callers.Wait()
+	after := peakMemory(t, v.process)
+	t.Logf("answers by status %v, %d refused during the stall; memory at most %d MB before, %d MB after", statuses, refused, before>>20, after>>20)
+	for status := range statuses {
+		if status != http.StatusCreated && status != http.StatusServiceUnavailable {
+			t.Errorf("%d answers %d", statuses[status], status)
+		}
+	}
+	if refused == 0 || after > 2*before {
+		t.Errorf("%d refused during the stall; memory grew from %d to %d bytes", refused, before, after)
+	}
+	lost := s.count("marketing_data", `SELECT count(*) FROM unnest($1::bigint[]) AS n, generate_series(0, $2) AS i
+		WHERE NOT EXISTS (SELECT FROM leads WHERE email = 'lead' || n || '.' || i || '@example.com')`, acked, batch-1)
+	twice := s.count("marketing_data", `SELECT count(*) FROM (SELECT FROM leads GROUP BY email HAVING count(*) > 1) AS twice`)
+	if lost != 0 || twice != 0 {
+		t.Errorf("of %d acknowledged batches %d leads are lost; %d leads are there twice", len(acked), lost, twice)
+	}
+}
+
+// peakMemory is the most that was resident of a process at once, in bytes.
+func peakMemory(t *testing.T, p *process) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:") // proc(5)
+	var kilobytes int64
+	if _, err := fmt.Sscanf(after, "%d kB", &kilobytes); err != nil {
+		t.Fatalf("peak memory of %s: %v", p.log, err)
+	}
+	return kilobytes << 10
+}
