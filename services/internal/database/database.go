@@ -66,15 +66,21 @@ type patience time.Duration
 
 type patienceKey struct{}
 
-// TraceAcquireStart implements pgxpool.AcquireTracer.
-func (p patience) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+// TraceAcquireStart implements pgxpool.AcquireTracer. While the pool may open a
+// connection, connectTimeout is the limit: a machine that is busy takes longer to log in.
+func (p patience) TraceAcquireStart(ctx context.Context, pool *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	if stat := pool.Stat(); stat.TotalConns() < stat.MaxConns() {
+		return ctx
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p))
 	return context.WithValue(ctx, patienceKey{}, cancel)
 }
 
 // TraceAcquireEnd implements pgxpool.AcquireTracer.
 func (patience) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
-	ctx.Value(patienceKey{}).(context.CancelFunc)()
+	if cancel, ok := ctx.Value(patienceKey{}).(context.CancelFunc); ok {
+		cancel()
+	}
 }
 
 // TraceQueryStart implements pgx.QueryTracer, which every tracer of pgx has to be.
