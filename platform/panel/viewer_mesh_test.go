@@ -503,3 +503,20 @@ func TestMeshViewerInABrowser(t *testing.T) {
 		t.Errorf("Emma can send %v", inputs)
 	}
 }
+
+// The days of sarah and emma hold; what needs a Grafana is not shown without one.
+func TestMeshTours(t *testing.T) {
+	mesh := meshtest.Running(t)
+	for name, notShown := range map[string]int{"analyst": 3, "executive": 0} {
+		if mesh.Tools.Grafana != nil {
+			notShown = 0
+		}
+		code, out, said := meesh(t, "tour", name)
+		if code != 0 {
+			t.Errorf("meesh tour %s: %d\n%s%s", name, code, out, said)
+		}
+		if got := strings.Count(out, "\n not shown "); got != notShown {
+			t.Errorf("%d steps of %s are not shown, want %d\n%s", got, name, notShown, out)
+		}
+	}
+}
