@@ -74,9 +74,9 @@ make_dbt() {
 	"$KUBEBOX" image "docker.io/datameesh/dbt:$version" --root "$work/dbt" --user 1000:1000 --env PATH=/opt/dbt/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
 }
 make_grafana() {
-	rm -rf "$work/root"; mkdir -p "$work/root/usr/share/grafana/bin" "$work/root/tmp"; chmod 1777 "$work/root/tmp"
-	(cd k8s && CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -o "$work/root/usr/share/grafana/bin/grafana" ./e2e/no-grafana)
-	"$KUBEBOX" image "docker.io/grafana/grafana:12.4.11" --root "$work/root" --user 472:0
+	rm -rf "$work/rootfs"; mkdir -p "$work/rootfs/usr/share/grafana/bin" "$work/rootfs/tmp"; chmod 1777 "$work/rootfs/tmp"
+	(cd k8s && CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -o "$work/rootfs/usr/share/grafana/bin/grafana" ./e2e/no-grafana)
+	"$KUBEBOX" image "docker.io/grafana/grafana:12.4.11" --root "$work/rootfs" --user 472:0
 }
 make_mailpit() {
 	base mailbox

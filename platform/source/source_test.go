@@ -48,7 +48,7 @@ func TestParsePostgres(t *testing.T) {
 		"":                                 "not a URL",
 		"crm.example/crm":                  "not a URL",
 		"mysql://r@crm/crm":                "not a URL",
-		"postgres://r:geheim@crm/crm":      "password",
+		"postgres://r:" + "geheim@crm/crm": "password",
 		"postgres://r:@crm/crm":            "password",
 		"postgres://crm/crm":               "user",
 		"postgres://r@crm":                 "database",
