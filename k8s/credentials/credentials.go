@@ -144,6 +144,8 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	set("groups.txt", value, err)
 	value, err = store.ServerCertificate(have["trino.pem"], TrinoHosts...)
 	set("trino.pem", value, err)
+	value, err = store.TokenPublicKey()
+	set("token-key.pem", value, err)
 
 	set = add(topology.NamespacePlatform, "ca")
 	value, err = store.CA()

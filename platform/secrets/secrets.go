@@ -131,6 +131,13 @@ func (s *Store) ensure(adminPassword string) (changed []string, err error) {
 	if adminChanged {
 		changed = append(changed, topology.Admin.Name)
 	}
+	keyMade, err := s.ensureTokenKey()
+	if err != nil {
+		return nil, err
+	}
+	if keyMade {
+		changed = append(changed, "token-key")
+	}
 	caMade, err := s.ensureCA()
 	if err != nil {
 		return nil, err
@@ -184,7 +191,10 @@ func wanted(people []topology.Person) []Secret {
 		Secret{KindInternal, grafanaAdmin, "Grafana's account that makes the others"},
 		Secret{KindInternal, grafanaSecretKey, "encrypts what Grafana keeps in its database"},
 		Secret{KindInternal, auditToken, "shown by who sends events to the audit record"},
-		Secret{KindInternal, auditKey, "makes the codes in the audit record"})
+		Secret{KindInternal, auditKey, "makes the codes in the audit record"},
+		Secret{KindInternal, hubCookies, "signs the cookies of JupyterHub"},
+		Secret{KindInternal, hubProxy, "between JupyterHub and its proxy"},
+		Secret{KindInternal, hubSalts, "makes the salts of JupyterHub's hashes"})
 }
 
 // List lists the secrets of the mesh without their values.

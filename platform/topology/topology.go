@@ -25,6 +25,10 @@ const (
 	PortGrafana     = 30030
 	PortViewer      = 30031 // beside a Grafana; in its place without one
 
+	PortHub         = 30080 // JupyterHub's page and the people's servers, by its proxy
+	PortHubAPI      = 30181 // the hub itself
+	PortHubProxyAPI = 30182 // how the hub tells the proxy where a server is
+
 	PortCollector = 30886 // health of mesh-collector
 	PortAuditSink = 30887 // takes events
 
@@ -165,6 +169,14 @@ var ServiceUsers = []Person{
 	{Name: "verify", Group: "services_ro", Does: "readiness and demo checks"},
 	{Name: "lake", Group: "services", Does: "export to the lake and its upkeep"},
 }
+
+// People's notebook servers run under user ids of their own when root starts
+// the mesh: none of them is an account of the machine's, and the mesh gives each
+// id to one person once.
+const (
+	FirstPersonUID = 61001
+	LastPersonUID  = 61999
+)
 
 // StoreUsers have a key of the object store beside the people: programs that
 // keep tables in it.

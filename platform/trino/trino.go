@@ -58,6 +58,7 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		data      = filepath.Join(d.Trino(), "data")
 		passwords = filepath.Join(d.Trino(), "password.db")
 		groups    = filepath.Join(d.Trino(), "groups.txt")
+		tokens    = TokenKeyFile(d)
 		keystore  = KeystoreFile(d)
 	)
 	people, err := s.People()
@@ -78,6 +79,9 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if _, err := s.WriteTrinoGroups(groups); err != nil {
 		return Command{}, err
 	}
+	if err := s.WriteTokenKeys("", tokens); err != nil {
+		return Command{}, err
+	}
 	if _, err := s.WriteServerCertificate(keystore); err != nil {
 		return Command{}, err
 	}
@@ -96,7 +100,8 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		"TRINO_PASSWORDS_FILE="+passwords,
 		"TRINO_GROUPS_FILE="+groups,
 		"AUDIT_URL=http://"+address(m, topology.PortAuditSink),
-		"AUDIT_TOKEN="+token)
+		"AUDIT_TOKEN="+token,
+		"TRINO_TOKEN_KEY="+tokens)
 	return cmd, nil
 }
 
@@ -183,6 +188,10 @@ func address(m state.Mesh, port int) string {
 
 // KeystoreFile is Trino's private key and certificate, PEM.
 func KeystoreFile(d state.Dir) string { return filepath.Join(d.TLS(), "trino.pem") }
+
+// TokenKeyFile is the public key that tokens are checked with, PEM; Trino reads
+// it at its start only.
+func TokenKeyFile(d state.Dir) string { return filepath.Join(d.Trino(), "token-key.pem") }
 
 func hasCatalog(s topology.Server) bool {
 	for _, d := range s.Databases {

@@ -1,0 +1,154 @@
+package secrets
+
+import (
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+func readAccounts(t *testing.T, path string) HubAccounts {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a HubAccounts
+	if err := json.Unmarshal(text, &a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestHubAccounts(t *testing.T) {
+	dir := t.TempDir()
+	s, _, err := Ensure(filepath.Join(dir, "secrets"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "accounts.json")
+	if changed, err := s.WriteHubAccounts(path); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	if changed, err := s.WriteHubAccounts(path); err != nil || changed {
+		t.Errorf("written again: %v %v", changed, err)
+	}
+	accounts := readAccounts(t, path)
+	if len(accounts.People) != 6 {
+		t.Errorf("%d people, want 6 and no service user", len(accounts.People))
+	}
+	for i, want := range []struct {
+		name, group string
+		admin       bool
+	}{
+		{"alex", "data_science", false}, {"sarah", "analysts", false}, {"mike", "engineers", true},
+		{"emma", "executives", false}, {"sam", "sales_team", false}, {"mia", "marketing_team", false},
+	} {
+		a := accounts.People[want.name]
+		if a.Group != want.group || a.Admin != want.admin || a.UID != 61001+i {
+			t.Errorf("%s is %+v", want.name, a)
+		}
+		password, err := s.Person(want.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		salt, err := hex.DecodeString(a.Password.Salt)
+		if err != nil || len(salt) != 16 {
+			t.Errorf("salt of %s: %q %v", want.name, a.Password.Salt, err)
+		}
+		hash, err := pbkdf2.Key(sha256.New, password, salt, 600_000, 32)
+		if err != nil || hex.EncodeToString(hash) != a.Password.Hash || a.Password.Iterations != 600_000 {
+			t.Errorf("the hash of %s does not fit the password: %+v %v", want.name, a.Password, err)
+		}
+		if key, err := s.StoreKey(want.name); err != nil || a.StoreKey != key {
+			t.Errorf("the store key of %s: %v", want.name, err)
+		}
+	}
+
+	// admin comes and goes; their user id stays theirs.
+	if s, _, err = Ensure(filepath.Join(dir, "secrets"), "a-password-of-admin"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteHubAccounts(path); err != nil {
+		t.Fatal(err)
+	}
+	with := readAccounts(t, path)
+	if a := with.People[topology.Admin.Name]; a.UID != 61007 || !a.Admin || with.People["alex"].Password != accounts.People["alex"].Password {
+		t.Errorf("with admin: %+v", with.People)
+	}
+	if s, _, err = Ensure(filepath.Join(dir, "secrets"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteHubAccounts(path); err != nil {
+		t.Fatal(err)
+	}
+	without := readAccounts(t, path)
+	if _, there := without.People[topology.Admin.Name]; there || without.UIDs[topology.Admin.Name] != 61007 {
+		t.Errorf("without admin: %+v", without)
+	}
+
+	// A new password gets a new hash, and nobody else's changes.
+	if err := os.WriteFile(filepath.Join(dir, "secrets", "people", "alex"), []byte("pässwörd 密码"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteHubAccounts(path); err != nil {
+		t.Fatal(err)
+	}
+	changed := readAccounts(t, path)
+	if changed.People["alex"].Password.Hash == accounts.People["alex"].Password.Hash || changed.People["mike"] != accounts.People["mike"] {
+		t.Error("a new password of alex changed the wrong hashes")
+	}
+
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteHubAccounts(path); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+func TestUserIDsRunOut(t *testing.T) {
+	if _, err := uidOf("zoe", map[string]int{"alex": topology.LastPersonUID}); err == nil || !strings.Contains(err.Error(), "61001 to 61999") {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+func TestTokenKeys(t *testing.T) {
+	dir := t.TempDir()
+	s, _, err := Ensure(filepath.Join(dir, "secrets"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, public := filepath.Join(dir, "private.pem"), filepath.Join(dir, "public.pem")
+	if err := s.WriteTokenKeys(private, public); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{private: "PRIVATE KEY", public: "PUBLIC KEY"} {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(text), "-----BEGIN "+want+"-----\n") {
+			t.Errorf("%s: %q %v", path, text[:min(len(text), 40)], err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", path, info.Mode(), err)
+		}
+	}
+	if text, _ := os.ReadFile(public); strings.Contains(string(text), "PRIVATE") {
+		t.Error("Trino's half holds the private key")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "secrets", tokenKey), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TokenPublicKey(); err == nil || !strings.Contains(err.Error(), "is not PEM; remove it") {
+		t.Errorf("a damaged key: %v", err)
+	}
+	cookies, proxy, err := s.Hub()
+	if _, hexErr := hex.DecodeString(cookies); err != nil || hexErr != nil || len(cookies) != 64 || len(proxy) != 43 {
+		t.Errorf("secrets of the hub: %d and %d letters, %v", len(cookies), len(proxy), err)
+	}
+}
