@@ -2,7 +2,7 @@
 
 GO       ?= go
 MODULES  := services/internal services/sales services/marketing services/apimetrics dashboards platform k8s
-PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-audit ./platform/cmd/mesh-setup ./platform/cmd/mesh-viewer
+PROGRAMS := ./services/sales/cmd/... ./services/marketing/cmd/... ./services/apimetrics/cmd/... ./platform/cmd/meesh ./platform/cmd/mesh-collector ./platform/cmd/mesh-audit ./platform/cmd/mesh-setup ./platform/cmd/mesh-viewer ./platform/cmd/mesh-spawn
 
 # Tools are built once per machine from their exact version; Go's checksum
 # database verifies what is downloaded.
@@ -132,6 +132,10 @@ $(AXE):
 	@if ! command -v npm >/dev/null; then echo "not run: the rules of accessibility need npm"; test "$$CI" != true; exit; fi; \
 	mkdir -p $(TOOLS)/axe-core-4.14.1 && cp platform/browser/axe/package.json platform/browser/axe/package-lock.json $(TOOLS)/axe-core-4.14.1/ && \
 	npm install --no-save --prefix $(TOOLS)/axe-core-4.14.1 --no-audit --no-fund --loglevel=error >/dev/null
+
+.PHONY: test/hub
+test/hub: build $(GOTESTSUM) ## JupyterHub with its notebooks, people kept apart, parts killed, a browser; on a whole mesh of its own or on that in MEESH_HOME
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 40m -run '^Test(Hub|OIDCLogin|LDAPLogin)$$' ./platform/jupyterhub
 
 .PHONY: test/dashboards
 test/dashboards: build $(GOTESTSUM) $(AXE) ## every query of the dashboards and alerts, viewer and reports, on a whole mesh of its own or on that in MEESH_HOME

@@ -40,6 +40,9 @@ downloads stay; --volumes removes data and secrets, never the downloads.`,
 			if err := stopMesh(c.Context(), d, os.Stderr); err != nil {
 				return err
 			}
+			if err := stopNotebooks(c.Context(), d, os.Stderr); err != nil {
+				return err
+			}
 			if !volumes {
 				return nil
 			}

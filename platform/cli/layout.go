@@ -99,6 +99,30 @@ func layOut(d state.Dir, a account.Account) error {
 			return fmt.Errorf("give %s to %s: %w", dir, a.Name, err)
 		}
 	}
+	return layOutHomes(d, a)
+}
+
+// layOutHomes makes the folder of the people's homes. What is in it belongs to
+// them, so only the folder itself is given to the servers' account, which others
+// may pass and not look into.
+func layOutHomes(d state.Dir, a account.Account) error {
+	if err := os.Mkdir(d.Homes(), 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	owner, err := ownerOf(d.Homes())
+	switch {
+	case err != nil:
+		return fmt.Errorf("make state folder: %w", err)
+	case owner != int(a.UID) && !a.Root:
+		return &control.PermissionError{Dir: d}
+	case owner != int(a.UID):
+		if err := os.Lchown(d.Homes(), int(a.UID), int(a.GID)); err != nil {
+			return fmt.Errorf("give %s to %s: %w", d.Homes(), a.Name, err)
+		}
+	}
+	if err := os.Chmod(d.Homes(), 0o711); err != nil { // whatever the umask
+		return fmt.Errorf("make state folder: %w", err)
+	}
 	return nil
 }
 
@@ -170,7 +194,7 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 	case removed && lookErr == nil:
 		say(log, "Removed the account %s, which this mesh had made.", a.Name)
 	}
-	remove := append(serverFolders(d), d.Bin(), d.Project(), d.Dashboards(), d.MeshFile())
+	remove := append(serverFolders(d), d.Bin(), d.Project(), d.Dashboards(), d.JupyterHub(), d.Homes(), d.MeshFile())
 	leftovers, err := filepath.Glob(filepath.Join(string(d), ".mesh.json-*"))
 	if err != nil {
 		return err

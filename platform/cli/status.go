@@ -43,6 +43,11 @@ does not run.`,
 			if runErr != nil && !errors.Is(runErr, control.ErrNotRunning) {
 				return runErr
 			}
+			servers, err := notebookServers(d)
+			if err != nil {
+				return err
+			}
+			components = append(components, servers...)
 			if !all {
 				components = slices.DeleteFunc(components, func(s supervise.Status) bool { return s.State == supervise.Done })
 			}

@@ -272,6 +272,11 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 			return err
 		}
 	}
+	if u.mesh.Lake() {
+		if err := u.installHub(ctx, a); err != nil {
+			return err
+		}
+	}
 	if u.mesh.Tools.PostgreSQL, err = fetch.PostgreSQL(ctx, cache, u.view.Fetch); err != nil {
 		return &exitError{exitUnreachable, err}
 	}
@@ -335,7 +340,7 @@ func preflightInput(d state.Dir, m state.Mesh, cache string, running map[string]
 	if m.Lake() {
 		in.Store = fetch.Store(m.ObjectStore)
 		in.Missing = slices.Concat(in.Missing, fetch.MissingLake(cache, in.Store), fetch.MissingDBT(cache))
-		in.Optional = fetch.MissingMailbox(cache)
+		in.Optional = slices.Concat(fetch.MissingMailbox(cache), fetch.MissingHub(cache))
 	}
 	before, err := state.Load(d)
 	samePorts := err == nil && before.PortOffset == m.PortOffset
@@ -394,6 +399,14 @@ func (u *upRun) parts(cache string) []part {
 			folder, err := fetch.Mailbox(ctx, cache, u.view.Fetch)
 			return func(t *state.Tools) { t.Mailbox = folder }, err
 		},
+	}, part{
+		name:     "JupyterHub",
+		missing:  len(fetch.MissingHub(cache)) > 0,
+		optional: true,
+		fetch: func(ctx context.Context) (func(*state.Tools), error) {
+			tree, err := fetch.Hub(ctx, cache, u.view.Fetch)
+			return func(t *state.Tools) { t.Hub, t.HubProxy, t.Notebook = tree.Hub, tree.Proxy, tree.Notebook }, err
+		},
 	})
 }
 
@@ -419,6 +432,8 @@ func (u *upRun) useCache(ctx context.Context, cache string) error {
 			u.mesh.Tools.DBT = ""
 		case "the mailbox":
 			u.mesh.Tools.Mailbox = ""
+		case "JupyterHub":
+			u.mesh.Tools.Hub = ""
 		default:
 			u.mesh.Tools.ObjectStore, u.mesh.Tools.Metastore = "", ""
 		}
@@ -520,6 +535,9 @@ func (u *upRun) start(ctx context.Context, cache string) error {
 		}
 		if found := u.mesh.Tools.Grafana; found != nil {
 			u.view.Line("Grafana %s ready in %s.", found.Version, u.elapsed())
+		}
+		if err := u.await(ctx, local.Notebooks); err != nil {
+			return err
 		}
 	}
 	return u.summary(ctx)
@@ -625,6 +643,9 @@ func urlTable(out io.Writer, m state.Mesh) error {
 	if m.Lake() {
 		say(w, "  Object store\thttp://localhost:%d  buckets %s, %s; page http://localhost:%d",
 			m.Port(topology.PortObjectStore), objectstore.Lake, objectstore.Backups, m.Port(topology.PortObjectStoreConsole))
+		if m.Tools.Hub != "" {
+			say(w, "  JupyterHub\thttp://localhost:%d", m.Port(topology.PortHub))
+		}
 		if m.Tools.Grafana != nil {
 			say(w, "  Grafana\thttp://localhost:%d", m.Port(topology.PortGrafana))
 		}
@@ -692,6 +713,9 @@ func (u *upRun) stay(ctx context.Context) error {
 func (u *upRun) stop(ctx context.Context) error {
 	say(os.Stderr, "Stopping the mesh.")
 	if err := u.client.Stop(ctx); err != nil && !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	if err := stopNotebooks(ctx, u.dir, os.Stderr); err != nil {
 		return err
 	}
 	say(os.Stderr, "Stopped. Start it again with: %s up", self())

@@ -164,12 +164,15 @@ const (
 	portVariable     = "TRINO_PORT"
 	userVariable     = "TRINO_USER"
 	caVariable       = "TRINO_CA"
+	authVariable     = "TRINO_AUTH"
 	passwordVariable = "DBT_ENV_SECRET_TRINO_PASSWORD" // dbt keeps what begins like this out of its logs
+	tokenVariable    = "DBT_ENV_SECRET_TRINO_TOKEN"    // in notebooks, in place of a password
 )
 
 func (c Connection) variables() map[string]string {
 	return map[string]string{
 		hostVariable: c.Host, portVariable: c.Port, userVariable: c.User, passwordVariable: c.Password, caVariable: c.CAFile,
+		authVariable: "ldap", tokenVariable: "",
 	}
 }
 

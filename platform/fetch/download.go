@@ -26,6 +26,8 @@ func download(ctx context.Context, work string, pkg Package, t *tracker) (string
 	switch {
 	case pkg.set != nil:
 		return downloadSet(ctx, work, pkg, t)
+	case pkg.Client == "npm":
+		return installByNPM(ctx, work, pkg, t)
 	case pkg.lock != "":
 		return downloadLocked(ctx, work, pkg, t)
 	case pkg.Client == "go":

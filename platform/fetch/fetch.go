@@ -137,6 +137,29 @@ func MissingDBT(cacheDir string) []Package {
 	return missing(cacheDir, []Package{dbtEnvironment})
 }
 
+// A HubTree says where what JupyterHub consists of lies; each is an absolute path.
+type HubTree struct {
+	Hub      string // holds bin/jupyterhub
+	Proxy    string // holds bin/configurable-http-proxy
+	Notebook string // holds bin/python, with JupyterLab and what notebooks work with
+}
+
+// Hub returns the folders of JupyterHub and makes those that are missing, side
+// by side. The first failure stops the others.
+func Hub(ctx context.Context, cacheDir string, p Progress) (HubTree, error) {
+	var tree HubTree
+	err := together(ctx, cacheDir, p, []job{{hubEnvironment, &tree.Hub}, {hubProxy, &tree.Proxy}, {notebookEnvironment, &tree.Notebook}})
+	if err != nil {
+		return HubTree{}, err
+	}
+	return tree, nil
+}
+
+// MissingHub is Missing for the packages of Hub.
+func MissingHub(cacheDir string) []Package {
+	return missing(cacheDir, []Package{hubEnvironment, hubProxy, notebookEnvironment})
+}
+
 // Missing lists those packages of All that the cache does not hold completely.
 // It neither writes nor uses the network.
 func Missing(cacheDir string) []Package { return missing(cacheDir, Packages()) }

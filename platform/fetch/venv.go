@@ -28,7 +28,7 @@ func virtualEnvironment(name, version, lock string, bytes, treeBytes int64) Pack
 	}
 }
 
-// FindPython returns the path of the Python that dbt runs on, now and later. It
+// FindPython returns the path of the Python that dbt and notebooks run on, now and later. It
 // prefers the distribution's: the servers' account must be able to
 // run it, and a version manager's lies in somebody's home folder.
 func FindPython() (string, error) {
@@ -106,7 +106,7 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 		}
 	}
 	// pip's programs name the folder that they were made in, which is about to
-	// be renamed; only the one that we run stays, and finds itself.
+	// be renamed; only those that we run stay, and find themselves.
 	if err := u.root.RemoveAll("bin"); err != nil {
 		return err
 	}
@@ -118,10 +118,12 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 			return err
 		}
 	}
-	program := "#!/bin/sh\n" + programs[pkg.Name].before +
-		"exec \"$(dirname \"$(readlink -f \"$0\")\")/python\" -c \"" + programs[pkg.Name].code + "\" \"$@\"\n"
-	if err := u.file("bin/"+pkg.Name, 0o755, strings.NewReader(program)); err != nil {
-		return err
+	for name, p := range programs[pkg.Name] {
+		program := "#!/bin/sh\n" + p.before +
+			"exec \"$(dirname \"$(readlink -f \"$0\")\")/python\" -c \"" + p.code + "\" \"$@\"\n"
+		if err := u.file("bin/"+name, 0o755, strings.NewReader(program)); err != nil {
+			return err
+		}
 	}
 	// Whatever the umask: as root the servers run under another account.
 	return filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
@@ -141,14 +143,22 @@ func unpackVirtualEnvironment(u *unpacker, wheels string) error {
 	})
 }
 
-// programs are what those of virtual environments run, as shell and as Python.
-var programs = map[string]struct{ before, code string }{
-	"dbt": {
+// A program of a virtual environment: what runs, as shell and as Python.
+type program struct{ before, code string }
+
+// programs are those of the virtual environments, by package and name.
+var programs = map[string]map[string]program{
+	"dbt": {"dbt": {
 		// They would win over the authority that the profile names, and Trino's
 		// certificate is of the mesh's own.
 		before: "unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE\n",
 		// Trino's client tells at each start which optional package it lacks.
 		code: "import logging; logging.getLogger('trino.auth').addFilter(lambda r: 'keyring' not in r.msg); " +
 			"from dbt.cli.main import cli; cli(prog_name='dbt')",
+	}},
+	"jupyterhub": {"jupyterhub": {code: "from jupyterhub.app import main; main()"}},
+	"notebook": {
+		"ipython": {code: "from IPython import start_ipython; start_ipython()"},
+		"jupyter": {code: "from jupyter_core.command import main; main()"},
 	},
 }

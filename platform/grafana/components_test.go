@@ -123,8 +123,8 @@ func TestGrafanaAndMailboxAreComponents(t *testing.T) {
 			t.Errorf("port %d is of %q, want %s", port, got, name)
 		}
 	}
-	if n := len(local.Ports(m)); n != 15+5+4 {
-		t.Errorf("%d ports; the topology has 15 of the core, 5 of the lake, 4 of the pages", n)
+	if n := len(local.Ports(m)); n != 15+5+4+3+1 {
+		t.Errorf("%d ports; the topology has 15 of the core, 5 of the lake, 4 of the pages, 3 of JupyterHub, 1 of the audit record", n)
 	}
 	// The built-in viewer stands beside a Grafana, and in its place without one.
 	if s := byName["mesh-viewer"]; s.URL != fmt.Sprintf("http://localhost:%d", m.Port(topology.PortViewer)) || !slices.Contains(s.Env, fmt.Sprintf("GRAFANA_URL=http://localhost:%d", m.Port(topology.PortGrafana))) {

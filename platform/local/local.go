@@ -34,6 +34,8 @@ const (
 	Trino = "trino"
 	Lake  = "lake"
 	Pages = "pages"
+
+	Notebooks = "notebooks"
 )
 
 // Programs that the mesh runs; "meesh up" copies them from beside itself into
@@ -45,6 +47,7 @@ var Programs = []string{
 	"api-metrics-logger", "apimetrics-migrate", "apimetrics-seed",
 	meshCollector, meshAudit,
 	meshViewer,
+	"mesh-spawn",
 }
 
 // A Domain is a database with what is made in it and the service on it.
@@ -136,6 +139,11 @@ func Components(d state.Dir, m state.Mesh, store *secrets.Store, warmUp WarmUp) 
 			return nil, err
 		}
 		specs = append(specs, pages...)
+		notebooks, err := mm.notebooks()
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, notebooks...)
 	}
 	return specs, nil
 }
@@ -329,6 +337,7 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 		return s, err
 	}
 	s.Env = append(s.Env, "TRINO_CONFIGURATION="+command.Version)
+	s.Files = []string{trino.TokenKeyFile(m.dir)}
 	s.StartTimeout = 5 * time.Minute
 	s.ProbeTimeout = 2 * time.Minute // the first queries take their time
 	s.StopGrace = time.Minute
@@ -452,6 +461,8 @@ func Ports(m state.Mesh) map[int]string {
 		if m.Tools.Grafana == nil {
 			ports[ViewerPort(m)] = meshViewer // and the other stays free
 		}
+		ports[m.Port(topology.PortHub)], ports[m.Port(topology.PortHubProxyAPI)] = hubProxy, hubProxy
+		ports[m.Port(topology.PortHubAPI)] = hub
 	}
 	for n := range m.TrinoWorkers {
 		ports[trino.WorkerPort(m, n+1)] = "trino-" + trino.WorkerID(n+1)

@@ -125,3 +125,14 @@ func (m *Mesh) Down() error {
 	}
 	return errors.Join(closeErr, err, m.said.Close())
 }
+
+// Running is a mesh that somebody else has started, with the programs in bin; it is
+// not to be removed.
+func Running(bin string, home state.Dir) (*Mesh, error) {
+	program, err := filepath.Abs(filepath.Join(bin, "meesh"))
+	if err != nil {
+		return nil, err
+	}
+	_, err = state.Load(home)
+	return &Mesh{Home: home, program: program}, err
+}

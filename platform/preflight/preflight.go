@@ -558,16 +558,16 @@ func (m machine) checkGo(ctx context.Context, want string) Check {
 
 // checkNPM only warns: what is built by it is left out without it.
 func (m machine) checkNPM(ctx context.Context, optional []fetch.Package) Check {
-	want := wanted(optional, "go")
+	want := strings.Join(slices.DeleteFunc([]string{wanted(optional, "go"), wanted(optional, "npm")}, func(s string) bool { return s == "" }), ", ")
 	c := Check{Name: "npm", Warning: true, Fix: "Install it (Debian 12: apt-get install nodejs npm)."}
 	path, err := m.look(c.Name)
 	if err != nil {
-		c.Found = "npm is not in PATH; without it there is no mailbox (" + want + ")"
+		c.Found = "npm is not in PATH; these are left out without it: " + want
 		return c
 	}
 	out, err := m.output(ctx, path, "--version")
 	if err != nil {
-		c.Found = fmt.Sprintf("%s does not run (%s); without it there is no mailbox (%s)", path, first(out), want)
+		c.Found = fmt.Sprintf("%s does not run (%s); these are left out without it: %s", path, first(out), want)
 		return c
 	}
 	return Check{Name: c.Name, OK: true, Found: first(out)}

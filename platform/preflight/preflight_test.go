@@ -224,7 +224,7 @@ func TestShortfalls(t *testing.T) {
 			withLake(in)
 			in.Optional = []fetch.Package{{Name: "mailpit", Version: "1", Client: "go"}}
 			m.look = absent("npm")
-		}, "npm", true, "without it there is no mailbox (mailpit 1)", "apt-get install nodejs npm"},
+		}, "npm", true, "these are left out without it: mailpit 1", "apt-get install nodejs npm"},
 		{"lake: npm is broken", func(m *machine, in *Input) {
 			withLake(in)
 			in.Optional = []fetch.Package{{Name: "mailpit", Version: "1", Client: "go"}}

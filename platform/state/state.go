@@ -23,7 +23,7 @@ const RootParent = "/var/lib/datameesh"
 
 // A Dir is the state folder of one mesh, an absolute path.
 //
-// The folder itself, Bin, Project and Dashboards belong to who ran "meesh up"; the other folders
+// The folder itself, Bin, Project, Dashboards and JupyterHub belong to who ran "meesh up"; the other folders
 // belong to the account of the servers. So root never writes where the
 // servers' account could have planted a link.
 type Dir string
@@ -62,6 +62,14 @@ func (d Dir) DBT() string { return filepath.Join(string(d), "dbt") }
 // Dashboards holds the generated dashboards and what provisions them; like Bin it
 // belongs to who ran "meesh up".
 func (d Dir) Dashboards() string { return filepath.Join(string(d), "dashboards") }
+
+// JupyterHub holds the hub's configuration and the notebooks that everybody is
+// shown; like Bin it belongs to who ran "meesh up".
+func (d Dir) JupyterHub() string { return filepath.Join(string(d), "jupyterhub") }
+
+// Homes holds the people's home folders. Others may pass it and not look into
+// it: under root each person's server runs as a user of its own.
+func (d Dir) Homes() string { return filepath.Join(string(d), "homes") }
 
 // MeshFile is the file that Load reads.
 func (d Dir) MeshFile() string { return filepath.Join(string(d), "mesh.json") }
@@ -135,6 +143,13 @@ type Tools struct {
 	MetastoreJava      string `json:"metastoreJava,omitempty"`      // JAVA_HOME of the metastore
 
 	DBT string `json:"dbt,omitempty"` // holds bin/dbt
+
+	Hub      string `json:"hub,omitempty"`      // holds bin/jupyterhub
+	HubProxy string `json:"hubProxy,omitempty"` // holds bin/configurable-http-proxy
+	Notebook string `json:"notebook,omitempty"` // holds bin/python of the people's servers
+	// HubSpawn is the program that starts people's servers as users of their own;
+	// empty for a mesh that was not started by root.
+	HubSpawn string `json:"hubSpawn,omitempty"`
 
 	Mailbox string   `json:"mailbox,omitempty"` // holds bin/mailpit
 	Grafana *Grafana `json:"grafana,omitempty"`

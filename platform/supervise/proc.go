@@ -87,29 +87,43 @@ func processes() ([]procStat, error) {
 
 // marked finds the processes that carry a marker for records in dir and whose
 // parent does not: those that a supervisor started, with their component.
-func marked(dir string) (map[procStat]string, error) {
+func marked(dir string) (map[procStat]string, error) { return carrying(markerName, "@"+dir) }
+
+// Marked finds the processes in whose environment the variable ends in suffix and
+// in whose parent's it does not, and what stands before the suffix. Processes of
+// others than the caller only root can look into.
+func Marked(variable, suffix string) (map[int]string, error) {
+	found, err := carrying(variable, suffix)
+	byPID := map[int]string{}
+	for p, value := range found {
+		byPID[p.PID] = value
+	}
+	return byPID, err
+}
+
+func carrying(variable, suffix string) (map[procStat]string, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
 	}
-	components := map[int]string{}
+	values := map[int]string{}
 	for _, p := range all {
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
 		if err != nil {
 			continue // ended, or another account's and so not ours
 		}
 		for v := range bytes.SplitSeq(env, []byte{0}) {
-			if rest, ok := strings.CutPrefix(string(v), markerName+"="); ok {
-				if component, ok := strings.CutSuffix(rest, "@"+dir); ok {
-					components[p.PID] = component
+			if rest, ok := strings.CutPrefix(string(v), variable+"="); ok {
+				if value, ok := strings.CutSuffix(rest, suffix); ok {
+					values[p.PID] = value
 				}
 			}
 		}
 	}
 	found := map[procStat]string{}
 	for _, p := range all {
-		if components[p.PID] != "" && components[p.Parent] == "" {
-			found[p] = components[p.PID]
+		if values[p.PID] != "" && values[p.Parent] == "" {
+			found[p] = values[p.PID]
 		}
 	}
 	return found, nil
@@ -144,6 +158,10 @@ func Using(dir string) ([]int, error) {
 	}
 	return pids, nil
 }
+
+// Resident is the memory in bytes that each of the processes and its descendants
+// hold together, shared memory divided among those who share it.
+func Resident(pids []int) map[int]int64 { return resident(pids) }
 
 // resident is the memory in bytes that each of the pids and its descendants
 // hold together; memory shared between processes is divided among them, so

@@ -1,0 +1,178 @@
+//go:build e2e
+
+package jupyterhub_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/datameesh/datameesh/platform/jupyterhub"
+)
+
+// browser drives JupyterLab as alex does: a wrong password, the right one, a
+// notebook opened and run, a look at its plots.
+func (s *suite) browser(t *testing.T) {
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("needs chromium, which .ci/packages lists: %v", err)
+		}
+		t.Skip("not run: needs chromium (Debian: apt-get install chromium)")
+	}
+	alex := s.server(t, "alex")
+	// The copy that alex would make, without results.
+	n, err := alex.Notebook(t.Context(), "mesh/customer_journey/02-customer-journey.ipynb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alex.Save(t.Context(), "browser.ipynb", n); err != nil {
+		t.Fatal(err)
+	}
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WindowSize(1400, 1000))
+	if s.root {
+		options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	defer cancel()
+	var mu sync.Mutex
+	outside := map[string]bool{}
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(func(event any) {
+		if sent, ok := event.(*network.EventRequestWillBeSent); ok {
+			u, err := url.Parse(sent.Request.URL)
+			if err == nil && strings.HasPrefix(u.Scheme, "http") && !slices.Contains([]string{"127.0.0.1", "localhost"}, u.Hostname()) {
+				mu.Lock()
+				outside[u.Host] = true
+				mu.Unlock()
+			}
+		}
+	}))
+	defer cancel()
+	shoot := func(name string) {
+		picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			t.Logf("no picture of %s: %v", name, err)
+			return
+		}
+		if dir := os.Getenv("HUB_TEST_PICTURES"); dir != "" {
+			if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	do := func(what string, actions ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, actions...); err != nil {
+			shoot("failed")
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	// In steps: a page that is left for another one ends what is asked of it.
+	wait := func(what, expression string) {
+		t.Helper()
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for begin := time.Now(); ; {
+			holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+			if err == nil && holds {
+				t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds())
+				return
+			}
+			if time.Since(begin) > 2*time.Minute || ctx.Err() != nil {
+				shoot("failed")
+				t.Fatalf("%s: %v", what, err)
+			}
+			<-tick.C
+		}
+	}
+	number := func(expression string) int {
+		t.Helper()
+		n, err := chromedp.Run(ctx, chromedp.Evaluate[int](expression))
+		if err != nil {
+			t.Fatalf("%s: %v", expression, err)
+		}
+		return n
+	}
+	login := func(password string) {
+		t.Helper()
+		do("log in",
+			chromedp.Navigate(s.url()+"/hub/login"),
+			chromedp.WaitVisible("#username_input"),
+			chromedp.SendKeys("#username_input", "alex"),
+			chromedp.SendKeys("#password_input", password),
+			chromedp.Click("#login_submit"))
+	}
+	login("wrong")
+	wait("a wrong password is refused", `document.querySelector(".login_error")?.innerText.includes("Invalid username or password") === true`)
+	shoot("1-wrong-password")
+	login(s.Password("alex"))
+	wait("the welcome page is shown", `document.querySelector(".jp-NotebookPanel")?.innerText.includes("Welcome to DataMeesh") === true`)
+	wait("it is read-only", `document.body.innerText.toLowerCase().includes("read-only") || document.body.innerText.toLowerCase().includes("read only")`)
+	shoot("2-welcome")
+
+	do("open a notebook", chromedp.Navigate(s.url()+"/user/alex/lab/tree/browser.ipynb"))
+	// The tab that is in front.
+	const panel = `[...document.querySelectorAll(".jp-NotebookPanel")].find(p => !p.classList.contains("lm-mod-hidden"))`
+	wait("the notebook is open", panel+`?.querySelectorAll(".jp-CodeCell").length === 4`)
+	wait("its kernel waits", `document.querySelector(".jp-Notebook-ExecutionIndicator[data-status=idle]") !== null && document.body.innerText.includes("Python 3 (ipykernel) | Idle")`)
+	click := func(what, label, text string) {
+		t.Helper()
+		wait(what, fmt.Sprintf(`(() => {
+			const found = [...document.querySelectorAll(%q)].find(e => e.innerText.trim() === %q);
+			if (!found) return false;
+			const r = found.getBoundingClientRect(), at = {bubbles: true, clientX: r.x + r.width / 2, clientY: r.y + r.height / 2, button: 0};
+			for (const event of ["mousemove", "mousedown", "mouseup", "click"]) found.dispatchEvent(new MouseEvent(event, at));
+			return true;
+		})()`, label, text))
+	}
+	click("menu Run", ".lm-MenuBar-itemLabel", "Run")
+	click("Run All Cells", ".lm-Menu-itemLabel", "Run All Cells")
+	wait("three plots are drawn", panel+`?.querySelectorAll(".jp-RenderedImage img").length === 3`)
+	wait("all cells are through", `(() => {
+		const prompts = [...`+panel+`.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.innerText);
+		return prompts.length === 4 && prompts.every(p => /\[\d+\]/.test(p));
+	})()`)
+	if got := number(panel + `.querySelectorAll(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'], .jp-OutputArea-error").length`); got != 0 {
+		t.Errorf("%d cells complain", got)
+	}
+	if got := number("Math.min(..." + "[..." + panel + `.querySelectorAll(".jp-RenderedImage img")].map(i => i.naturalWidth))`); got < 400 {
+		t.Errorf("a plot is %d pixels wide", got)
+	}
+	do("scroll to the plots", chromedp.WaitVisible(".jp-RenderedImage img"))
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](panel+`.querySelectorAll(".jp-RenderedImage img")[1].scrollIntoView({block: "center"}) ?? true`)); err != nil {
+		t.Error(err)
+	}
+	shoot("3-plots")
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if colours, err := jupyterhub.Colours(picture); err != nil || colours < 20 {
+		t.Errorf("the picture of the page has %d colours: %v", colours, err)
+	}
+
+	// Somebody else's server, and the administrators' page.
+	for path, want := range map[string]string{"/user/mike/lab": "mike", "/hub/admin": "403"} {
+		do("go to "+path, chromedp.Navigate(s.url()+path))
+		wait(path+" is refused", fmt.Sprintf(`document.readyState === "complete" && document.querySelector(".jp-NotebookPanel, #jupyterhub-admin-config, .jp-Launcher") === null && document.body.innerText.includes(%q)`, want))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(outside) > 0 {
+		t.Errorf("pages ask other hosts: %v", outside)
+	}
+}

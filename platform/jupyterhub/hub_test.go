@@ -1,0 +1,711 @@
+//go:build e2e
+
+package jupyterhub_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/datameesh/datameesh/platform/bootstrap"
+	"github.com/datameesh/datameesh/platform/jupyterhub"
+	"github.com/datameesh/datameesh/platform/topology"
+)
+
+func (s *suite) find(t *testing.T, name string) (component, error) {
+	t.Helper()
+	out, err := s.run(t.Context(), "status", "-o", "json")
+	if err != nil {
+		return component{}, err
+	}
+	var all []component
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return component{}, err
+	}
+	i := slices.IndexFunc(all, func(c component) bool { return c.Name == name })
+	if i < 0 {
+		return component{}, fmt.Errorf("%s is not listed", name)
+	}
+	return all[i], nil
+}
+
+// files: nothing that the hub keeps secret is readable for others.
+func (s *suite) files(t *testing.T) {
+	data := s.home.Data("jupyterhub")
+	looked := 0
+	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		looked++
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode().Perm())
+		}
+		return nil
+	})
+	if err != nil || looked < 4 {
+		t.Errorf("looked at %d files: %v", looked, err)
+	}
+	accounts, err := os.ReadFile(filepath.Join(data, "accounts.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(s.home.Log("jupyterhub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range topology.People {
+		for name, text := range map[string][]byte{"accounts.json": accounts, "the log": log} {
+			if bytes.Contains(text, []byte(s.Password(p.Name))) {
+				t.Errorf("%s holds the password of %s", name, p.Name)
+			}
+		}
+	}
+}
+
+func (s *suite) passwords(t *testing.T) {
+	right := s.Password("alex")
+	for _, c := range []struct {
+		name, person, password string
+		in                     bool
+	}{
+		{"the right one", "alex", right, true},
+		{"a wrong one", "alex", right[1:], false},
+		{"somebody else's", "alex", s.Password("mike"), false},
+		{"the right one again", "alex", right, true}, // and the count of wrong ones begins anew
+		{"none", "alex", "", false},
+		{"200 letters", "alex", strings.Repeat("x", 200), false},
+		{"10,000 letters", "alex", strings.Repeat("x", 10_000), false},
+		{"Unicode", "alex", "pässwörd – 密码 🔑", false},
+		{"the right one after all of them", "alex", right, true},
+		{"a name that nobody has", "nobody", right, false},
+		{"no name", "", right, false},
+		{"a service user", "dbt", s.Password("dbt"), false},
+		{"a name with a path", "../alex", right, false},
+		{"mike", "mike", s.Password("mike"), true},
+		{"emma", "emma", s.Password("emma"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, err := jupyterhub.Login(t.Context(), s.url(), c.person, c.password)
+			switch {
+			case c.in && err != nil:
+				t.Fatal(err)
+			case !c.in && !errors.Is(err, jupyterhub.ErrRefused):
+				t.Fatalf("not refused politely: %v", err)
+			case !c.in:
+				return
+			}
+			var who struct {
+				Name  string
+				Admin bool
+			}
+			if err := client.Call(t.Context(), http.MethodGet, "/hub/api/user", nil, &who); err != nil {
+				t.Fatal(err)
+			}
+			if who.Name != c.person || who.Admin != (c.person == "mike") {
+				t.Errorf("is %+v", who)
+			}
+		})
+	}
+	t.Run("no sign-up", func(t *testing.T) {
+		if code := s.status0(t, http.MethodGet, "/hub/signup"); code != http.StatusNotFound {
+			t.Errorf("answers %d", code)
+		}
+	})
+}
+
+// status0 is the answer's code without any credentials.
+func (s *suite) status0(t *testing.T, method, path string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (s *suite) throttled(t *testing.T) {
+	right := s.Password("mia")
+	for i := range 5 {
+		if _, err := jupyterhub.Login(t.Context(), s.url(), "mia", fmt.Sprint("wrong", i)); !errors.Is(err, jupyterhub.ErrRefused) {
+			t.Fatalf("wrong password %d: %v", i+1, err)
+		}
+	}
+	_, err := jupyterhub.Login(t.Context(), s.url(), "mia", right)
+	if said, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || said.Code != http.StatusTooManyRequests {
+		t.Errorf("the right password after five wrong ones: %v", err)
+	}
+	s.login(t, "sarah") // the others are not held up
+}
+
+func (s *suite) isolation(t *testing.T) {
+	mike, alex := s.server(t, "mike"), s.server(t, "alex")
+	k := s.kernel(t, "alex")
+	if got := says(t, k, "import os, getpass; print(getpass.getuser(), os.environ['TRINO_USER'])"); got != "alex alex" {
+		t.Errorf("the kernel is %q", got)
+	}
+	t.Run("the hub's doors", func(t *testing.T) {
+		for path, want := range map[string]int{
+			"/hub/api/users":            http.StatusForbidden,
+			"/hub/api/users/mike":       http.StatusNotFound,
+			"/user/mike/api/contents":   http.StatusForbidden,
+			"/hub/api/proxy":            http.StatusForbidden,
+			"/hub/api/users/alex":       0,
+			"/user/alex/api/contents":   0,
+			"/hub/api/users/mike/token": http.StatusNotFound,
+		} {
+			err := alex.Call(t.Context(), http.MethodGet, path, nil, nil)
+			said, refused := errors.AsType[*jupyterhub.StatusError](err)
+			if want == 0 && err != nil || want != 0 && (!refused || said.Code != want) {
+				t.Errorf("alex at %s: %v, want %d", path, err, want)
+			}
+		}
+		if err := mike.Call(t.Context(), http.MethodGet, "/hub/api/users", nil, nil); err != nil {
+			t.Errorf("mike, an administrator: %v", err)
+		}
+		if code := s.status0(t, http.MethodPost, "/hub/api/trino-token"); code != http.StatusForbidden {
+			t.Errorf("a token for nobody: %d", code)
+		}
+		if err := mike.Call(t.Context(), http.MethodPost, "/hub/api/trino-token", nil, nil); err != nil {
+			t.Errorf("a token for mike: %v", err)
+		}
+	})
+	t.Run("the mesh's notebooks are read-only", func(t *testing.T) {
+		n, err := alex.Notebook(t.Context(), "mesh/customer_journey/00-welcome.ipynb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Writable && s.root {
+			t.Error("the server calls them writable")
+		}
+		if err := alex.Save(t.Context(), "my-copy.ipynb", n); err != nil {
+			t.Errorf("a copy: %v", err)
+		}
+		if s.root {
+			if err := alex.Save(t.Context(), "mesh/customer_journey/00-welcome.ipynb", n); err == nil {
+				t.Error("was saved")
+			}
+		}
+	})
+	if !s.root {
+		t.Run("an ordinary user is told", func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url()+"/hub/login", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			page, err := io.ReadAll(resp.Body)
+			if err != nil || !bytes.Contains(page, []byte("Nothing keeps people apart here")) {
+				t.Errorf("the page does not say that there is no isolation: %v", err)
+			}
+		})
+		return
+	}
+	hub := s.ready(t, "jupyterhub", 0)
+	mikes := s.ready(t, "notebook-mike", 0)
+	for _, c := range []struct{ name, code, want string }{
+		{"a user id of their own", "print(os.getuid() == os.geteuid() == os.getgid() and 61001 <= os.getuid() <= 61999, os.getgroups())", "True []"},
+		{"their home is closed", "print(oct(os.stat(os.path.expanduser('~')).st_mode & 0o777))", "0o700"},
+		{"mike's home", "os.listdir('" + s.home.Homes() + "/mike')", "PermissionError"},
+		{"all homes", "os.listdir('" + s.home.Homes() + "')", "PermissionError"},
+		{"a file in mike's home", "open('" + s.home.Homes() + "/mike/x')", "PermissionError"},
+		{"a folder in place of somebody's home", "os.mkdir('" + s.home.Homes() + "/mia2')", "PermissionError"},
+		{"the hub's accounts", "open('" + s.home.Data("jupyterhub") + "/accounts.json')", "PermissionError"},
+		{"the key of tokens", "open('" + s.home.Data("jupyterhub") + "/token-key.pem')", "PermissionError"},
+		{"the mesh's secrets", "os.listdir('" + s.home.Secrets() + "')", "PermissionError"},
+		{"the logs", "os.listdir('" + s.home.Logs() + "')", "PermissionError"},
+		{"the hub's environment", fmt.Sprintf("open('/proc/%d/environ').read()", hub.PID), "PermissionError"},
+		{"mike's environment", fmt.Sprintf("open('/proc/%d/environ').read()", mikes.PID), "PermissionError"},
+		{"mike's server", fmt.Sprintf("os.kill(%d, 9)", mikes.PID), "PermissionError"},
+		{"the hub", fmt.Sprintf("os.kill(%d, 9)", hub.PID), "PermissionError"},
+		{"the program that changes users", "import subprocess; subprocess.run(['" + s.home.Bin() + "/mesh-spawn', 'check'])", "PermissionError"},
+		{"the mesh's notebooks", "open(os.path.expanduser('~/mesh/customer_journey/00-welcome.ipynb'), 'a')", "PermissionError"},
+		{"the package meesh", "import meesh; open(meesh.__file__, 'a')", "PermissionError"},
+		{"root by another program", "print([l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')][0].split()[1])", "1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			outputs, err := k.Run(t.Context(), c.code)
+			got := strings.TrimSpace(jupyterhub.Plain(outputs))
+			if raised, ok := errors.AsType[*jupyterhub.CellError](err); ok {
+				got = raised.Name
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if got != c.want {
+				t.Errorf("%s: got %q, want %q", c.code, got, c.want)
+			}
+		})
+	}
+}
+
+// ask sends a statement to Trino with an Authorization header and gives the answer's code.
+func (s *suite) ask(t *testing.T, authorization string) int {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.CA)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}, Timeout: time.Minute}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.Trino()+"/v1/statement", strings.NewReader("SELECT 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+func part(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// signed is a token of the claims by the key.
+func signed(t *testing.T, key *rsa.PrivateKey, claims map[string]any) string {
+	t.Helper()
+	text := part(t, map[string]string{"alg": "RS256", "typ": "JWT"}) + "." + part(t, claims)
+	sum := sha256.Sum256([]byte(text))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+func (s *suite) tokens(t *testing.T) {
+	private, err := s.Store.TokenKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(private)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := parsed.(*rsa.PrivateKey)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := s.Store.TokenPublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().Unix()
+	claims := func(change func(map[string]any)) map[string]any {
+		c := map[string]any{"iss": "datameesh", "aud": "trino", "sub": "alex", "iat": now - 10, "nbf": now - 10, "exp": now + 600}
+		change(c)
+		return c
+	}
+	good := signed(t, key, claims(func(map[string]any) {}))
+	pieces := strings.Split(good, ".")
+	none := part(t, map[string]string{"alg": "none"}) + "." + pieces[1] + "."
+	symmetric := part(t, map[string]string{"alg": "HS256", "typ": "JWT"}) + "." + pieces[1]
+	mac := hmac.New(sha256.New, public)
+	mac.Write([]byte(symmetric))
+	symmetric += "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	for name, c := range map[string]struct {
+		token string
+		want  int
+	}{
+		"good":             {good, http.StatusOK},
+		"another key":      {signed(t, other, claims(func(map[string]any) {})), http.StatusUnauthorized},
+		"expired":          {signed(t, key, claims(func(c map[string]any) { c["exp"] = now - 1 })), http.StatusUnauthorized},
+		"not yet":          {signed(t, key, claims(func(c map[string]any) { c["nbf"] = now + 300 })), http.StatusUnauthorized},
+		"another audience": {signed(t, key, claims(func(c map[string]any) { c["aud"] = "grafana" })), http.StatusUnauthorized},
+		"no audience":      {signed(t, key, claims(func(c map[string]any) { delete(c, "aud") })), http.StatusUnauthorized},
+		"another issuer":   {signed(t, key, claims(func(c map[string]any) { c["iss"] = "somebody" })), http.StatusUnauthorized},
+		"nobody":           {signed(t, key, claims(func(c map[string]any) { delete(c, "sub") })), http.StatusUnauthorized},
+		"changed":          {pieces[0] + "." + part(t, claims(func(c map[string]any) { c["sub"] = "mike" })) + "." + pieces[2], http.StatusUnauthorized},
+		"no signature":     {none, http.StatusUnauthorized},
+		"HS256":            {symmetric, http.StatusUnauthorized},
+		"garbage":          {"garbage", http.StatusUnauthorized},
+	} {
+		if got := s.ask(t, "Bearer "+c.token); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+	if got := s.ask(t, ""); got != http.StatusUnauthorized {
+		t.Errorf("no credentials: %d", got)
+	}
+	k := s.kernel(t, "alex")
+	own := says(t, k, "import os; print(os.environ['TRINO_TOKEN'])")
+	// Trino takes a token without an end; the hub must sign none.
+	check := func(token string) map[string]any {
+		t.Helper()
+		raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c map[string]any
+		if err := json.Unmarshal(raw, &c); err != nil {
+			t.Fatal(err)
+		}
+		exp, _ := c["exp"].(float64)
+		if life := exp - float64(time.Now().Unix()); c["sub"] != "alex" || life < 3600 || life > 12*3600 {
+			t.Errorf("claims %v: a life of %.0f s", c, life)
+		}
+		return c
+	}
+	check(own)
+	if got := s.ask(t, "Bearer "+own); got != http.StatusOK {
+		t.Errorf("alex's own token: %d", got)
+	}
+	until(t, "a new token", func() error { // times in it are whole seconds
+		renewed := says(t, k, "import meesh; meesh.renew(); print(os.environ['TRINO_TOKEN'])")
+		if check(renewed); renewed == own {
+			return errors.New("the same as before")
+		}
+		if got := s.ask(t, "Bearer "+renewed); got != http.StatusOK {
+			t.Errorf("the new token: %d", got)
+		}
+		return nil
+	})
+	if got := says(t, k, "print(meesh.query('SELECT current_user AS me').me[0])"); got != "alex" {
+		t.Errorf("Trino says that it is %s", got)
+	}
+}
+
+// notebooks runs those of the mesh through the hub as alex, who sees the figures
+// of the seed.
+func (s *suite) notebooks(t *testing.T) {
+	alex := s.server(t, "alex")
+	for _, c := range []struct {
+		name  string
+		want  []string // in what it prints
+		plots int
+	}{
+		{"00-welcome", []string{"alex"}, 0},
+		{"01-query-the-mesh", []string{"Q1: 850 rows", "Q2: 825 rows", "Q3: 45 rows", "Q4: 526 rows", "\n850\n", "revenue of Q3: " + s.value(t, `
+SELECT sum(c.revenue)::text FROM sales.customers c JOIN marketing.leads l ON c.email = l.email`)}, 0},
+		{"02-customer-journey", []string{"526 journeys, 9 campaigns", "revenue " + s.paid(t)}, 3},
+		{"03-build-a-model", []string{"Completed successfully", "static_index.html", "5 segments, revenue "}, 0},
+		{"04-write-to-the-lake", []string{"45 rows, revenue ", "\nTrue\n", "45 rows, revenue " + s.value(t, `
+SELECT sum(c.revenue)::text FROM sales.customers c JOIN marketing.leads l ON c.email = l.email`)}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := "mesh/customer_journey/" + c.name + ".ipynb"
+			n, err := alex.Notebook(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// As a person would: a copy in the home folder, run there.
+			k, err := alex.Kernel(t.Context(), c.name+".ipynb")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = k.Close(context.WithoutCancel(t.Context())) }()
+			begin := time.Now()
+			err = k.Execute(t.Context(), &n)
+			var said strings.Builder
+			plots := 0
+			for _, cell := range n.Cells {
+				said.WriteString(jupyterhub.Plain(cell.Outputs))
+				for _, o := range cell.Outputs {
+					if _, ok := o.Data["image/png"]; ok {
+						plots++
+					}
+				}
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, said.String())
+			}
+			t.Logf("%.1f s", time.Since(begin).Seconds())
+			for _, want := range c.want {
+				if !strings.Contains("\n"+said.String(), want) {
+					t.Errorf("%q is not in:\n%s", want, said.String())
+				}
+			}
+			if plots != c.plots {
+				t.Errorf("%d plots, want %d", plots, c.plots)
+			}
+			for _, line := range regexp.MustCompile(`Q\d: .*`).FindAllString(said.String(), -1) {
+				t.Log(line)
+			}
+			if err := alex.Save(t.Context(), c.name+".ipynb", n); err != nil {
+				t.Errorf("save with its results: %v", err)
+			}
+		})
+	}
+}
+
+// value asks the verify database, which reads the domains without Trino.
+func (s *suite) value(t *testing.T, sql string) string {
+	t.Helper()
+	return s.one(t, "platform-db", topology.DatabaseVerify, topology.DatabaseVerify, sql)
+}
+
+// paid is what customers paid until the data's end.
+func (s *suite) paid(t *testing.T) string {
+	t.Helper()
+	return s.one(t, "sales-db", "sales_data", topology.RoleTrino, `SELECT sum(total_amount)::text FROM orders WHERE status = 'paid'`)
+}
+
+func (s *suite) one(t *testing.T, server, database, role, sql string) string {
+	t.Helper()
+	var value string
+	conn := s.Connect(server, database, role)
+	if database == topology.DatabaseVerify { // which knows the domains' tables as they were
+		if err := bootstrap.ImportForeignTables(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.QueryRow(t.Context(), sql).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func (s *suite) latency(t *testing.T) {
+	k := s.kernel(t, "alex")
+	out := says(t, k, `
+import time
+import meesh
+import statistics
+
+def once():
+    begin = time.perf_counter()
+    frame = meesh.query("SELECT s.customer_id, m.campaign_name FROM sales.public.customers s JOIN marketing.public.leads m ON s.email = m.email")
+    assert len(frame) == 850, len(frame)
+    return time.perf_counter() - begin
+
+first = once()
+print(first, statistics.median(once() for _ in range(10)))
+`)
+	fields := strings.Fields(out)
+	first, firstErr := strconv.ParseFloat(fields[0], 64)
+	warm, warmErr := strconv.ParseFloat(fields[1], 64)
+	if err := errors.Join(firstErr, warmErr); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("first %.2f s, warm %.2f s (median of 10), inside the notebook server", first, warm)
+	// The goals are 3 s and 1 s; a machine that tests much else at once is slower.
+	if first > 15 || warm > 5 {
+		t.Errorf("first %.2f s, warm %.2f s", first, warm)
+	}
+}
+
+func (s *suite) memory(t *testing.T) {
+	k := s.kernel(t, "alex")
+	_, err := k.Run(t.Context(), "hoard = bytearray(3 << 30)")
+	if raised, ok := errors.AsType[*jupyterhub.CellError](err); !ok || raised.Name != "MemoryError" {
+		t.Errorf("3 GiB: %v, want MemoryError", err)
+	}
+	if got := says(t, k, "print(6 * 7)"); got != "42" {
+		t.Errorf("afterwards the kernel says %q", got)
+	}
+}
+
+func (s *suite) status(t *testing.T) {
+	s.server(t, "alex")
+	for _, name := range []string{"jupyterhub", "jupyterhub-proxy", "notebook-alex"} {
+		c := s.ready(t, name, 0)
+		t.Logf("%s: %d MB", name, c.RSSBytes/1e6)
+		if c.RSSBytes < 20e6 || c.RSSBytes > 2e9 {
+			t.Errorf("%s holds %d bytes", name, c.RSSBytes)
+		}
+	}
+}
+
+// kill ends a component's process and waits for the next one.
+func (s *suite) kill(t *testing.T, name string) {
+	t.Helper()
+	before := s.ready(t, name, 0)
+	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.ready(t, name, before.PID)
+}
+
+func (s *suite) hubKilled(t *testing.T) {
+	alex := s.server(t, "alex")
+	k := s.kernel(t, "alex")
+	server := s.ready(t, "notebook-alex", 0)
+	says(t, k, "kept = 42")
+	done := make(chan error, 1)
+	go func() {
+		outputs, err := k.Run(t.Context(), "import time; time.sleep(5); print(kept)")
+		if got := strings.TrimSpace(jupyterhub.Plain(outputs)); err == nil && got != "42" {
+			err = fmt.Errorf("the cell says %q", got)
+		}
+		done <- err
+	}()
+	s.kill(t, "jupyterhub")
+	if err := <-done; err != nil {
+		t.Errorf("a cell that ran meanwhile: %v", err)
+	}
+	after := s.ready(t, "notebook-alex", 0)
+	if after.PID != server.PID {
+		t.Errorf("alex's server was process %d and is %d: it did not survive", server.PID, after.PID)
+	}
+	// The new hub knows it again: it is not started anew, and can be stopped.
+	until(t, "the hub knows alex's server", func() error {
+		var user struct{ Server string }
+		if err := alex.Call(t.Context(), http.MethodGet, "/hub/api/users/alex", nil, &user); err != nil {
+			return err
+		}
+		if user.Server == "" {
+			return errors.New("it knows of none")
+		}
+		return nil
+	})
+	if got := says(t, k, "print(kept)"); got != "42" {
+		t.Errorf("afterwards the kernel says %q", got)
+	}
+	if err := alex.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	until(t, "alex's server has ended", func() error {
+		servers, err := jupyterhub.Servers(string(s.home))
+		if slices.ContainsFunc(servers, func(s jupyterhub.Server) bool { return s.Person == "alex" }) {
+			err = cmp.Or(err, errors.New("it runs"))
+		}
+		return err
+	})
+}
+
+func (s *suite) proxyKilled(t *testing.T) {
+	k := s.kernel(t, "alex")
+	says(t, k, "kept = 43")
+	s.kill(t, "jupyterhub-proxy")
+	// What JupyterLab does by itself: it connects again to the same kernel.
+	until(t, "the way to alex's kernel is open again", func() error { return k.Reconnect(t.Context()) })
+	if got := says(t, k, "print(kept)"); got != "43" {
+		t.Errorf("afterwards the kernel says %q", got)
+	}
+}
+
+func (s *suite) kernelKilled(t *testing.T) {
+	alex := s.server(t, "alex")
+	saved := jupyterhub.NewNotebook("x = 1")
+	if err := alex.Save(t.Context(), "saved.ipynb", saved); err != nil {
+		t.Fatal(err)
+	}
+	k := s.kernel(t, "alex")
+	_, err := k.Run(t.Context(), "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+	if !errors.Is(err, jupyterhub.ErrKernelDied) {
+		t.Errorf("a cell that kills its kernel: %v", err)
+	}
+	until(t, "the kernel is there again", func() error { return k.Reconnect(t.Context()) })
+	if got := says(t, k, "print('x' in dir())"); got != "False" {
+		t.Errorf("the new kernel says %q", got)
+	}
+	back, err := alex.Notebook(t.Context(), "saved.ipynb")
+	if err != nil || len(back.Cells) != 1 || back.Cells[0].Source != "x = 1" {
+		t.Errorf("what was saved: %+v %v", back, err)
+	}
+}
+
+func (s *suite) trinoKilled(t *testing.T) {
+	k := s.kernel(t, "alex")
+	says(t, k, "import meesh; print(len(meesh.query('SELECT 1 AS one')))")
+	type result struct {
+		err  error
+		took time.Duration
+	}
+	done := make(chan result, 1)
+	go func() {
+		begin := time.Now()
+		_, err := k.Run(t.Context(), "meesh.query('SELECT count(*) FROM UNNEST(sequence(1, 10000)) a(x), UNNEST(sequence(1, 10000)) b(y), UNNEST(sequence(1, 1000)) c(z) WHERE x * y * z = 7')")
+		done <- result{err, time.Since(begin)}
+	}()
+	until(t, "alex's query runs", func() error {
+		out, err := s.run(t.Context(), "query", "-o", "csv", "SELECT count(*) FROM system.runtime.queries WHERE state = 'RUNNING' AND \"user\" = 'alex'")
+		if err == nil && !strings.Contains(out, "\n1\n") {
+			err = errors.New("it does not yet")
+		}
+		return err
+	})
+	s.kill(t, "trino")
+	r := <-done
+	raised, ok := errors.AsType[*jupyterhub.CellError](r.err)
+	if !ok {
+		t.Fatalf("a query while Trino was killed: %v", r.err)
+	}
+	t.Logf("after %.1f s the cell says: %s: %s", r.took.Seconds(), raised.Name, raised.Value)
+	until(t, "the same notebook asks again", func() error {
+		_, err := k.Run(t.Context(), "meesh.query('SELECT 1 AS one')")
+		return err
+	})
+}
+
+func (s *suite) tour(t *testing.T) {
+	t.Log("\n" + s.meesh(t, "tour", "data-scientist"))
+}
+
+// tourBroken stops one component after the other, so that it does not serve and
+// is not started anew at once either.
+func (s *suite) tourBroken(t *testing.T) {
+	for _, name := range []string{"jupyterhub", "marketing-db", "object-store"} {
+		t.Run(name, func(t *testing.T) {
+			c := s.ready(t, name, 0)
+			if err := syscall.Kill(c.PID, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = syscall.Kill(c.PID, syscall.SIGCONT)
+				s.ready(t, name, 0)
+			}()
+			out, err := s.run(t.Context(), "tour", "data-scientist", "-o", "json")
+			if err == nil {
+				t.Fatal("the tour succeeded")
+			}
+			var steps []struct {
+				OK        bool
+				Component string
+			}
+			if err := json.Unmarshal([]byte(out), &steps); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			last := steps[len(steps)-1]
+			if last.OK || last.Component != name {
+				t.Errorf("the tour names %q in step %d, want %q:\n%v", last.Component, len(steps), name, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,308 @@
+"""JupyterHub of the mesh, on one machine and on Kubernetes.
+
+Whatever differs comes from the environment, so this file holds no path, port or
+secret of its own:
+
+  MESH_HUB_SPAWNER     what a person's server is: "process" on one machine, "pod" on Kubernetes
+  MESH_HUB_STATE       folder of the hub's own database
+  MESH_HUB_ACCOUNTS    file of those who may log in; it is read again when it changes
+  MESH_HUB_TOKEN_KEY   private key, PEM, that signs the people's tokens for Trino
+  MESH_HUB_URL         where people come in: the proxy
+  MESH_HUB_API_URL     where the hub itself listens;  MESH_HUB_CONNECT_URL: how servers reach it, if not there
+  MESH_HUB_PROXY_URL   how the hub reaches the proxy
+  MESH_HUB_IDLE        seconds after which a server that nobody uses is stopped
+  MESH_HUB_LONGEST     seconds that a server may run at most; so long its token is good
+  MESH_HUB_FILES       folder with what stands beside this file: python, lab
+  MESH_HUB_LOGIN       file with another way to log in (oidc or ldap), see docs/operations.md
+  MESH_SERVER_*        what a person's server gets to know, see environment()
+  JPY_COOKIE_SECRET, CONFIGPROXY_AUTH_TOKEN   as JupyterHub and its proxy read them
+
+"process" also reads:
+  MESH_HUB_HOMES       folder of the people's home folders
+  MESH_HUB_SPAWN       program that starts a server as a user of its own; empty: all run as the hub's user
+  MESH_HUB_MARK        what the processes of this mesh are known by
+  MESH_NOTEBOOK_ENVIRONMENT, MESH_DBT_ENVIRONMENT   Python environments
+  MESH_NOTEBOOK_MEMORY bytes that one process of a person may take
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import resource
+import sys
+import time
+
+import jwt
+from jupyterhub.apihandlers import APIHandler
+from jupyterhub.auth import Authenticator
+from tornado import web
+
+E = os.environ
+IDLE, LONGEST = int(E["MESH_HUB_IDLE"]), int(E["MESH_HUB_LONGEST"])
+FILES = pathlib.Path(E["MESH_HUB_FILES"])
+TOKEN_KEY = pathlib.Path(E["MESH_HUB_TOKEN_KEY"]).read_text()
+
+c = get_config()  # noqa: F821
+
+
+# ---- people -------------------------------------------------------------------------------------
+
+
+class Accounts:
+    """The file of those who may log in, as it is now."""
+
+    def __init__(self, path):
+        self.path, self.stamp, self.people = path, None, {}
+
+    def get(self):
+        stat = os.stat(self.path)
+        stamp = (stat.st_mtime_ns, stat.st_ino)
+        if stamp != self.stamp:
+            with open(self.path, encoding="utf-8") as f:
+                self.people = json.load(f)["people"]
+            self.stamp = stamp
+        return self.people
+
+
+ACCOUNTS = Accounts(E["MESH_HUB_ACCOUNTS"])
+
+
+class OfTheMesh:
+    """Whoever says who somebody is, the mesh's list says whether they may come in."""
+
+    def check_allowed(self, username, auth_model):
+        return username in ACCOUNTS.get()
+
+    async def run_post_auth_hook(self, handler, model):
+        model = await super().run_post_auth_hook(handler, model)
+        if model and model["name"] in ACCOUNTS.get():
+            model["admin"] = ACCOUNTS.get()[model["name"]]["admin"]
+        return model
+
+    async def refresh_user(self, user, handler=None):
+        # False asks for a log-in: who was removed gets none.
+        return user.name in ACCOUNTS.get()
+
+
+class PasswordAuthenticator(OfTheMesh, Authenticator):
+    """Names and PBKDF2-HMAC-SHA256 hashes of the accounts' file, which Go writes: the hub has no password.
+
+    After FAILURES wrong ones for a name, its right one is refused too, for PAUSE seconds.
+    """
+
+    FAILURES, PAUSE, LONGEST_PASSWORD = 5, 60, 1024
+    NOBODY = {"salt": "00" * 16, "iterations": 600_000, "hash": "00" * 32}
+    failures = {}  # name: number of them in a row, time of the last
+
+    @staticmethod
+    def fits(stored, password):
+        want = bytes.fromhex(stored["hash"])
+        got = hashlib.pbkdf2_hmac("sha256", password, bytes.fromhex(stored["salt"]), stored["iterations"], len(want))
+        return hmac.compare_digest(got, want)
+
+    async def authenticate(self, handler, data):
+        name, password = data.get("username", ""), data.get("password", "").encode("utf-8", "surrogatepass")
+        if len(password) > self.LONGEST_PASSWORD:
+            self.log.warning("log-in of %.64r: a password of %d bytes was not looked at", name, len(password))
+            return None
+        account = ACCOUNTS.get().get(name)
+        count, last = self.failures.get(name, (0, 0.0)) if account else (0, 0.0)
+        if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
+            self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
+            raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.")
+        # A name that nobody has costs the same time. The event loop goes on meanwhile.
+        ok = await asyncio.to_thread(self.fits, account["password"] if account else self.NOBODY, password)
+        if not account:
+            return None
+        if not ok:
+            self.failures[name] = (count + 1, time.monotonic())
+            return None
+        self.failures.pop(name, None)
+        return name
+
+
+c.JupyterHub.authenticator_class = PasswordAuthenticator
+c.Authenticator.any_allow_config = True  # OfTheMesh decides
+c.Authenticator.auth_refresh_age = 60
+c.Authenticator.refresh_pre_spawn = True
+
+if E.get("MESH_HUB_LOGIN"):
+    login = json.loads(pathlib.Path(E["MESH_HUB_LOGIN"]).read_text())
+    if login["kind"] == "oidc":
+        from oauthenticator.generic import GenericOAuthenticator as Base
+    elif login["kind"] == "ldap":
+        from ldapauthenticator import LDAPAuthenticator as Base
+    else:
+        raise ValueError(f"{E['MESH_HUB_LOGIN']}: kind {login['kind']!r} is neither oidc nor ldap")
+    c.JupyterHub.authenticator_class = type("Mesh" + Base.__name__, (OfTheMesh, Base), {})
+    for trait, value in login["settings"].items():
+        setattr(c[Base.__name__], trait, value)
+
+
+# ---- tokens -------------------------------------------------------------------------------------
+
+
+def sign(name):
+    """A token that says to Trino, for as long as a server may run, that its bearer is the person."""
+    now = int(time.time())
+    claims = {"iss": "datameesh", "aud": "trino", "sub": name, "preferred_username": name, "iat": now, "nbf": now, "exp": now + LONGEST}
+    return jwt.encode(claims, TOKEN_KEY, algorithm="RS256")
+
+
+class TokenHandler(APIHandler):
+    """POST /hub/api/trino-token: a new token for the person whose server asks."""
+
+    def post(self):
+        if "custom:trino-token" not in self.expanded_scopes or not hasattr(self.current_user, "spawners"):
+            raise web.HTTPError(403, "Only a person's own server gets tokens for Trino.")
+        if self.current_user.name not in ACCOUNTS.get():
+            raise web.HTTPError(403, f"{self.current_user.name} is not one of the people of the mesh any more.")
+        self.log.info("new token for Trino: %s", self.current_user.name)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"token": sign(self.current_user.name)}))
+
+
+c.JupyterHub.extra_handlers = [(r"/api/trino-token", TokenHandler)]
+c.JupyterHub.custom_scopes = {"custom:trino-token": {"description": "get tokens for Trino as oneself"}}
+
+
+# ---- servers ------------------------------------------------------------------------------------
+
+
+def environment(name):
+    """What a person's server gets to know: who they are, and where everything is."""
+    token = sign(name)
+    env = {variable.removeprefix("MESH_SERVER_"): value for variable, value in E.items() if variable.startswith("MESH_SERVER_")}
+    env |= {
+        "TRINO_USER": name,
+        "TRINO_AUTH": "jwt",
+        "TRINO_TOKEN": token,
+        "DBT_ENV_SECRET_TRINO_TOKEN": token,  # dbt keeps what begins like this out of its logs
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    key = ACCOUNTS.get()[name].get("storeKey")
+    if key:
+        env |= {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": key}
+    return env
+
+
+def before_start(spawner):
+    spawner.environment = environment(spawner.user.name)
+
+
+c.Spawner.pre_spawn_hook = before_start
+c.Spawner.env_keep = ["LANG", "TZ"]  # nothing of the hub's own environment leaks in
+c.Spawner.default_url = "/lab/tree/mesh/customer_journey/00-welcome.ipynb"
+c.Spawner.http_timeout = 120
+c.Spawner.start_timeout = 120
+c.Spawner.args = [
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+    f"--LabApp.app_settings_dir={E.get('MESH_SERVER_LAB_SETTINGS', FILES / 'lab')}",
+]
+
+if E["MESH_HUB_SPAWNER"] == "process":
+    from jupyterhub.spawner import LocalProcessSpawner
+
+    HOMES, SPAWN = pathlib.Path(E["MESH_HUB_HOMES"]), E.get("MESH_HUB_SPAWN", "")
+    PYTHON = E["MESH_NOTEBOOK_ENVIRONMENT"] + "/bin/python"
+    MEMORY = int(E["MESH_NOTEBOOK_MEMORY"])
+
+    class ProcessSpawner(LocalProcessSpawner):
+        """A process for a person. With MESH_HUB_SPAWN under a user id of their own, with a home folder that
+        nobody else may read; without it, as the hub's user: there is nothing between people then."""
+
+        @property
+        def home(self):
+            return HOMES / self.user.name
+
+        @property
+        def uid(self):
+            return ACCOUNTS.get()[self.user.name]["uid"]
+
+        def user_env(self, env):
+            env |= {
+                "HOME": str(self.home), "USER": self.user.name, "LOGNAME": self.user.name, "SHELL": "/bin/bash",
+                "PATH": f"{E['MESH_NOTEBOOK_ENVIRONMENT']}/bin:{E['MESH_DBT_ENVIRONMENT']}/bin:/usr/local/bin:/usr/bin:/bin",
+                "PYTHONPATH": str(FILES / "python"),
+                "TMPDIR": str(self.home / ".tmp"),  # people would share /tmp/jupyter_checkpoints
+                "MESH_SERVER_LOG": str(self.home / ".jupyter-server.log"),  # the hub's log is for what the hub says
+                "MESH_NOTEBOOK_SERVER": f"{self.user.name}@{E['MESH_HUB_MARK']}",
+            }
+            return env
+
+        def make_preexec_fn(self, name):
+            home = str(self.home)
+
+            def preexec():  # in the child
+                os.umask(0o077)
+                if not SPAWN:
+                    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+                    os.chdir(home)
+
+            return preexec
+
+        async def start(self):
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            self.notebook_dir = str(self.home)
+            self.cmd = [PYTHON, "-m", "meesh.start"]
+            if SPAWN:
+                self.cmd = [SPAWN, "run", str(self.uid), str(self.home), str(MEMORY), *self.cmd]
+            return await super().start()
+
+        async def _signal(self, sig):
+            if not SPAWN:
+                return await super()._signal(sig)
+            if sig == 0:  # after a restart of the hub another process may have the number
+                try:
+                    return os.stat(f"/proc/{self.pid}").st_uid == self.uid
+                except FileNotFoundError:
+                    return False
+            process = await asyncio.create_subprocess_exec(SPAWN, "signal", str(self.uid), str(self.pid), str(int(sig)))
+            return await process.wait() == 0
+
+    c.JupyterHub.spawner_class = ProcessSpawner
+    c.Spawner.ip = "127.0.0.1"
+    if not SPAWN:
+        c.JupyterHub.template_vars = {
+            "announcement": "Nothing keeps people apart here: this mesh was started by an ordinary user, so all notebooks run as that user. "
+            "Started by root, each person has a user of their own."
+        }
+
+
+# ---- addresses, secrets, services ---------------------------------------------------------------
+
+c.JupyterHub.bind_url = E["MESH_HUB_URL"]
+c.JupyterHub.hub_bind_url = E["MESH_HUB_API_URL"]
+if E.get("MESH_HUB_CONNECT_URL"):
+    c.JupyterHub.hub_connect_url = E["MESH_HUB_CONNECT_URL"]
+# The proxy is a process of its own: people work on while the hub is away, and servers outlive it.
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = E["MESH_HUB_PROXY_URL"]
+c.JupyterHub.cleanup_proxy = False
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.db_url = f"sqlite:///{E['MESH_HUB_STATE']}/jupyterhub.sqlite"
+c.JupyterHub.cookie_max_age_days = 1
+c.JupyterHub.concurrent_spawn_limit = 4
+c.JupyterHub.active_server_limit = 20
+c.JupyterHub.activity_resolution = min(30, IDLE // 4)
+c.JupyterHub.last_activity_interval = min(300, IDLE // 2)
+c.JupyterHub.services = [
+    {
+        "name": "idle-culler",
+        "command": [
+            sys.executable, "-m", "jupyterhub_idle_culler",
+            f"--timeout={IDLE}", f"--max-age={LONGEST}", f"--cull-every={max(5, IDLE // 12)}",
+        ],
+    }
+]
+c.JupyterHub.load_roles = [
+    {"name": "idle-culler", "services": ["idle-culler"], "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"]},
+    {"name": "user", "scopes": ["self", "custom:trino-token"]},
+    {"name": "server", "scopes": ["users:activity!user", "access:servers!server", "custom:trino-token"]},
+]
