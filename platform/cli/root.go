@@ -47,6 +47,8 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newReportCommand(),
 		newTourCommand(),
 		newGrafanaCommand(),
+		newTourCommand(),
+
 		newCredentialsCommand(),
 		newUserCommand(),
 		newCACommand(),

@@ -16,7 +16,7 @@ import (
 )
 
 // tours are those that there are; each is made for a mesh.
-var tours = []func(tour.Mesh) tour.Tour{tour.Analyst, tour.Executive}
+var tours = []func(tour.Mesh) tour.Tour{tour.DataScientist, tour.Analyst, tour.Executive}
 
 func newTourCommand() *cobra.Command {
 	var format string
@@ -62,10 +62,12 @@ Exit code 1 when a step failed, 3 when the mesh does not run.`,
 }
 
 // hasTour tells what a mesh lacks for the tour.
-func (m *startedMesh) hasTour(tour.Tour) error {
+func (m *startedMesh) hasTour(t tour.Tour) error {
 	switch {
 	case !m.mesh.Lake():
 		return &exitError{exitUnreachable, fmt.Errorf("the mesh has profile %s, and so neither notebooks, dashboards nor a lake; add them with: %s up --profile %s", m.mesh.Profile, self(), state.ProfileFull)}
+	case m.mesh.Tools.Hub == "" && t.Name == "data-scientist":
+		return &exitError{exitUnreachable, fmt.Errorf("JupyterHub has not been fetched yet; what it needs, tells: %[1]s doctor; then: %[1]s up", self())}
 	}
 	return nil
 }
