@@ -129,15 +129,21 @@ func (s *suite) browser(t *testing.T) {
 	const panel = `[...document.querySelectorAll(".jp-NotebookPanel")].find(p => !p.classList.contains("lm-mod-hidden"))`
 	wait("the notebook is open", panel+`?.querySelectorAll(".jp-CodeCell").length === 4`)
 	wait("its kernel waits", `document.querySelector(".jp-Notebook-ExecutionIndicator[data-status=idle]") !== null && document.body.innerText.includes("Python 3 (ipykernel) | Idle")`)
+	// With the mouse: menus open at real events only.
 	click := func(what, label, text string) {
 		t.Helper()
-		wait(what, fmt.Sprintf(`(() => {
-			const found = [...document.querySelectorAll(%q)].find(e => e.innerText.trim() === %q);
-			if (!found) return false;
-			const r = found.getBoundingClientRect(), at = {bubbles: true, clientX: r.x + r.width / 2, clientY: r.y + r.height / 2, button: 0};
-			for (const event of ["mousemove", "mousedown", "mouseup", "click"]) found.dispatchEvent(new MouseEvent(event, at));
-			return true;
-		})()`, label, text))
+		at := fmt.Sprintf(`(() => {
+			const found = [...document.querySelectorAll(%q)].find(e => e.innerText.trim() === %q && e.getBoundingClientRect().width > 0);
+			if (!found) return [];
+			const r = found.getBoundingClientRect();
+			return [r.x + r.width / 2, r.y + r.height / 2];
+		})()`, label, text)
+		wait(what, at+".length === 2")
+		point, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](at))
+		if err != nil || len(point) != 2 {
+			t.Fatalf("%s: at %v, %v", what, point, err)
+		}
+		do(what, chromedp.MouseClickXY(point[0], point[1]))
 	}
 	click("menu Run", ".lm-MenuBar-itemLabel", "Run")
 	click("Run All Cells", ".lm-Menu-itemLabel", "Run All Cells")

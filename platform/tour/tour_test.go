@@ -23,12 +23,12 @@ func walk(t *testing.T, ailing Ailing, steps ...Step) ([]Result, error) {
 	return results, err
 }
 
-func healthy(context.Context) (map[string]string, error) { return nil, nil }
+func allReady(context.Context) (map[string]string, error) { return nil, nil }
 
 func TestTourStopsAtTheFirstFailure(t *testing.T) {
 	ok := func(context.Context) (string, error) { return "found", nil }
 	wrong := func(context.Context) (string, error) { return "", same("rows", 44, 45) }
-	results, err := walk(t, healthy, Step{"09:00", "one", nil, ok}, Step{"09:30", "two", []string{"trino", "hub"}, wrong}, Step{"10:00", "three", nil, ok})
+	results, err := walk(t, allReady, Step{"09:00", "one", nil, ok}, Step{"09:30", "two", []string{"trino", "hub"}, wrong}, Step{"10:00", "three", nil, ok})
 	if len(results) != 2 || results[0].Found != "found" || results[0].Err != nil {
 		t.Errorf("%+v", results)
 	}
@@ -36,7 +36,7 @@ func TestTourStopsAtTheFirstFailure(t *testing.T) {
 	if !isStep || failed.Component != "trino" || err.Error() != `"two" failed, at trino: rows: found 44, expected 45` {
 		t.Errorf("%v", err)
 	}
-	if _, err := walk(t, healthy); err == nil || !strings.Contains(err.Error(), "no steps") {
+	if _, err := walk(t, allReady); err == nil || !strings.Contains(err.Error(), "no steps") {
 		t.Errorf("a tour without steps: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestTourNamesTheBrokenComponent(t *testing.T) {
 func TestTourEndsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := func(ctx context.Context) (string, error) { cancel(); <-ctx.Done(); return "", ctx.Err() }
-	err := Tour{Steps: []Step{{"09:00", "one", []string{"trino"}, waits}}}.Run(ctx, healthy, func(Step) {}, func(Result) {})
+	err := Tour{Steps: []Step{{"09:00", "one", []string{"trino"}, waits}}}.Run(ctx, allReady, func(Step) {}, func(Result) {})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
