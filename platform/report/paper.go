@@ -239,7 +239,7 @@ func (w *paper) row(row PageRow) {
 		}
 		return captionHeight(f, width) + 205
 	}
-	small := func(i int) bool { return i < len(rest) && rest[i].Type != "table" && rest[i].Panel.Width <= 12 }
+	small := func(i int) bool { return i < len(rest) && rest[i].Type != "table" && rest[i].Width <= 12 }
 	titled := row.Title == ""
 	title := func(below float64) {
 		if !titled {

@@ -171,7 +171,7 @@ func TestStrangeNames(t *testing.T) {
 	for i, name := range names {
 		f.Table.Rows = append(f.Table.Rows, []any{name, float64(i + 1), 2.0})
 	}
-	f.Panel.Title = "العنوان 😀"
+	f.Title = "العنوان 😀"
 	var pdf, png, page, list bytes.Buffer
 	_, err := p.PNG(&png)
 	if err := errors.Join(err, p.PDF(&pdf), p.HTML(&page, true), f.CSV(&list)); err != nil {
