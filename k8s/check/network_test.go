@@ -46,6 +46,8 @@ func (o overlay) actors() []actor {
 	for _, w := range o.workloads() {
 		all = append(all, pod(w.Name, w.Namespace, len(all), w.Pod.Labels))
 	}
+	// Whose pods the hub makes.
+	all = append(all, pod(topology.Notebook, topology.NamespacePlatform, len(all), map[string]string{nameLabel: topology.Notebook}))
 	for _, n := range topology.Namespaces {
 		all = append(all, pod("bystander in "+n, n, len(all), map[string]string{nameLabel: "bystander"}))
 	}
@@ -53,6 +55,7 @@ func (o overlay) actors() []actor {
 	for _, w := range o.workloads() {
 		all = append(all, pod("impostor of "+w.Name, "default", len(all), map[string]string{nameLabel: w.Name}))
 	}
+	all = append(all, pod("impostor of "+topology.Notebook, "default", len(all), map[string]string{nameLabel: topology.Notebook}))
 	all = append(all, pod("impostor of dns", "default", len(all), map[string]string{"k8s-app": "kube-dns"}))
 	all = append(all, pod("ingress controller", "ingress-nginx", len(all), map[string]string{nameLabel: "ingress-nginx"}))
 	all = append(all, pod("dns", "kube-system", len(all), map[string]string{"k8s-app": "kube-dns"}))
@@ -66,7 +69,7 @@ func (o overlay) actors() []actor {
 
 // ports are all of the topology, and more that something could listen on.
 func ports() []int {
-	all := map[int]bool{53: true, 22: true, 80: true, 443: true, 6443: true, 9100: true, 5433: true, 8081: true}
+	all := map[int]bool{53: true, 22: true, 80: true, 443: true, 6443: true, 9100: true, 5433: true, topology.PortNotebook: true}
 	for _, s := range topology.Services {
 		for _, p := range s.Ports {
 			all[p.Target] = true

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -150,7 +151,7 @@ func TestEveryKindIsKnown(t *testing.T) {
 			case *appsv1.Deployment, *appsv1.StatefulSet, *batchv1.Job, *batchv1.CronJob,
 				*corev1.Namespace, *corev1.Service, *corev1.ServiceAccount, *corev1.ConfigMap, *corev1.PersistentVolumeClaim,
 				*corev1.ResourceQuota, *corev1.LimitRange, *networkingv1.NetworkPolicy, *networkingv1.Ingress, *policyv1.PodDisruptionBudget,
-				*autoscalingv2.HorizontalPodAutoscaler:
+				*autoscalingv2.HorizontalPodAutoscaler, *rbacv1.Role, *rbacv1.RoleBinding:
 			default:
 				t.Errorf("%s: no rule knows of %T", o.name, object)
 			}

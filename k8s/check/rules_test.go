@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -64,6 +66,9 @@ var pinned = regexp.MustCompile(`^[a-z0-9./-]+(:v?[0-9][A-Za-z0-9._-]*(@sha256:[
 
 var secretName = regexp.MustCompile(`(?i)password|secret|token|_key$`)
 
+// tokens are the workloads that may hold a token of the API server, and why.
+var tokens = map[string]string{"data-platform/hub": "makes the pods of notebook servers"}
+
 // flaws of a workload by our own rules.
 func flaws(w workload) []string {
 	var all []string
@@ -83,7 +88,7 @@ func flaws(w workload) []string {
 	if s.ServiceAccountName != w.Name {
 		bad("runs as service account %q, not its own", s.ServiceAccountName)
 	}
-	if !no(s.AutomountServiceAccountToken) {
+	if !no(s.AutomountServiceAccountToken) && tokens[w.String()] == "" {
 		bad("has a token of the API server")
 	}
 	if !no(s.EnableServiceLinks) {
@@ -187,6 +192,26 @@ func TestPlantedFlawsAreFound(t *testing.T) {
 		plant(&w)
 		if found := strings.Join(flaws(w), "\n"); !strings.Contains(found, want) {
 			t.Errorf("planted %q, found %q", want, found)
+		}
+	}
+}
+
+// Nobody but the hub may ask the API server for anything, and the hub for its pods alone.
+func TestRights(t *testing.T) {
+	pods := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch", "create", "delete"}}
+	events := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"get", "list", "watch"}}
+	claims := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "watch", "create"}}
+	want := map[string][]rbacv1.PolicyRule{"local": {pods, events}, "prod": {pods, events, claims}}
+	for _, o := range overlays(t) {
+		roles, bindings := of[*rbacv1.Role](o), of[*rbacv1.RoleBinding](o)
+		if len(roles) != 1 || len(bindings) != 1 || roles[0].Namespace != topology.NamespacePlatform || !reflect.DeepEqual(roles[0].Rules, want[o.name]) {
+			t.Errorf("%s: roles %v, want one with %v", o.name, roles, want[o.name])
+			continue
+		}
+		b := bindings[0]
+		if b.RoleRef.Kind != "Role" || b.RoleRef.Name != roles[0].Name || b.Namespace != roles[0].Namespace ||
+			!reflect.DeepEqual(b.Subjects, []rbacv1.Subject{{Kind: "ServiceAccount", Name: "hub", Namespace: topology.NamespacePlatform}}) {
+			t.Errorf("%s: %v is not bound to the hub alone", o.name, b)
 		}
 	}
 }

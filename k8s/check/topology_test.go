@@ -152,12 +152,16 @@ func trimmed(settings []string) []string {
 // Every variable that a file of Trino's or the metastore's reads is set, and the
 // files are those of platform.
 func TestEnginesAreConfigured(t *testing.T) {
-	variable := regexp.MustCompile(`\$(?:__env)?\{(?:ENV:|env\.)?([A-Z0-9_]+)\}`)
+	variable := regexp.MustCompile(`\$(?:__env)?\{(?:ENV:|env\.)?([A-Z0-9_]+)\}|\bE\["([A-Z0-9_]+)"\]`)
+	// The hub reads these when people's servers are processes.
+	processes := regexp.MustCompile(`(?s)\nif E\["MESH_HUB_SPAWNER"\] == "process".*?\nif E\["MESH_HUB_SPAWNER"\] == "pod"`)
 	comment := regexp.MustCompile(`(?s)<!--.*?-->`)
+	// Read when something else asks for it, or known by Trino itself.
+	optional := []string{"USER", "MESH_HUB_LOGIN", "MESH_NOTEBOOK_STORAGE", "MESH_NOTEBOOK_STORAGE_CLASS"}
 	secrets := madeSecrets(t)
 	o := overlays(t)[0]
 	folders := map[string]string{"trino-coordinator": "trino/etc", "trino-worker": "trino/etc", "trino-catalogs": "trino/etc/catalog", "hive-metastore": "hive/conf",
-		"grafana": "grafana"}
+		"grafana": "grafana", "hub": "jupyterhub"}
 	files := 0
 	for _, w := range o.workloads() {
 		set := map[string]bool{}
@@ -181,8 +185,8 @@ func TestEnginesAreConfigured(t *testing.T) {
 				}
 				base := m.Name[:strings.LastIndex(m.Name, "-")]
 				for name, text := range m.Data {
-					for _, found := range variable.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
-						if read := found[1]; !set[read] && read != "USER" { // which Trino knows itself
+					for _, found := range variable.FindAllStringSubmatch(processes.ReplaceAllString(comment.ReplaceAllString(text, ""), "\n"), -1) {
+						if read := found[1] + found[2]; !set[read] && !slices.Contains(optional, read) {
 							t.Errorf("%s: %s reads %s, which is not set", w, name, read)
 						}
 					}
@@ -202,7 +206,7 @@ func TestEnginesAreConfigured(t *testing.T) {
 			}
 		}
 	}
-	if files < 8+4+7+7+2+1 {
+	if files < 8+4+7+7+2+2 {
 		t.Errorf("only %d files compared", files)
 	}
 	entries, err := os.ReadDir("../../platform/trino/etc/catalog")

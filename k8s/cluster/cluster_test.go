@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -88,6 +89,24 @@ func TestPodRange(t *testing.T) {
 	check(on(pod("10.244.3.4")), "")
 	check(on(pod("10.42.0.4")), "would count as outside")
 	check(on(), "no pod has an address")
+}
+
+func TestAPIServer(t *testing.T) {
+	objects := overlayObjects(t)
+	at := func(address string) *discoveryv1.EndpointSlice {
+		port := int32(6443)
+		return &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Name: "kubernetes", Namespace: "default", Labels: map[string]string{"kubernetes.io/service-name": "kubernetes"}},
+			Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{address}}}, Ports: []discoveryv1.EndpointPort{{Port: &port}},
+		}
+	}
+	check := func(c *Cluster, want string) {
+		t.Helper()
+		says(t, func() (string, error) { return c.checkAPIServer(t.Context(), objects) }, want)
+	}
+	check(on(at("192.0.2.2")), "")
+	check(on(at("172.18.0.2")), "it is at 172.18.0.2:6443")
+	check(on(), "no endpoint")
 }
 
 func TestImages(t *testing.T) {

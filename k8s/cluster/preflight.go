@@ -50,6 +50,7 @@ func (c *Cluster) Preflight(ctx context.Context, objects []*unstructured.Unstruc
 		{"storage", c.checkStorage},
 		{"NodePorts", c.checkNodePorts},
 		{"range of pods", c.checkPodRange},
+		{"API server", c.checkAPIServer},
 	} {
 		says, err := check.run(ctx, objects)
 		if ctx.Err() != nil {
@@ -278,6 +279,35 @@ func (c *Cluster) checkPodRange(ctx context.Context, objects []*unstructured.Uns
 		return "", errors.New("no pod has an address to compare with")
 	}
 	return fmt.Sprintf("%d pods are in %s", seen, given), nil
+}
+
+// checkAPIServer compares where policies take the API server to be with where it is.
+func (c *Cluster) checkAPIServer(ctx context.Context, objects []*unstructured.Unstructured) (string, error) {
+	var given []string
+	for _, o := range objects {
+		if o.GetKind() != "NetworkPolicy" || !strings.HasSuffix(o.GetName(), "-to-api-server") {
+			continue
+		}
+		var policy networkingv1.NetworkPolicy
+		if err := fromUnstructured(o, &policy); err != nil {
+			return "", err
+		}
+		rule := policy.Spec.Egress[0]
+		given = append(given, strings.TrimSuffix(rule.To[0].IPBlock.CIDR, "/32")+":"+rule.Ports[0].Port.String())
+	}
+	if len(given) == 0 {
+		return "nobody asks it", nil
+	}
+	is, err := c.apiServer(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, g := range given {
+		if g != is {
+			return "", fmt.Errorf("it is at %s, and the policies let the hub to %s: no notebook server would start; set it in the overlay's kustomization.yaml", is, g)
+		}
+	}
+	return is, nil
 }
 
 // checkImages looks for the mesh's own images, which no public registry has.

@@ -231,7 +231,7 @@ func (p *prober) cells(ctx context.Context) ([]Probed, error) {
 
 // verifyPorts are all of the topology, and one of metrics that nobody may read.
 func verifyPorts() []int {
-	all := []int{portMetrics}
+	all := []int{portMetrics, topology.PortNotebook}
 	for _, s := range topology.Services {
 		for _, p := range s.Ports {
 			all = append(all, p.Target)

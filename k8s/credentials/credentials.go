@@ -2,6 +2,8 @@
 package credentials
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -181,6 +183,21 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 		set(p.Name, value, err)
 	}
 
+	// Environment and files of JupyterHub.
+	cookies, proxy, err := store.Hub()
+	set = add(topology.NamespacePlatform, "hub")
+	set("JPY_COOKIE_SECRET", []byte(cookies), err)
+	set("CONFIGPROXY_AUTH_TOKEN", []byte(proxy), err)
+	value, err = notebookDatabases(store)
+	set("MESH_SERVER_MESH_DATABASES", value, err)
+	const hubFiles = "hub-files"
+	have = before(topology.NamespacePlatform, hubFiles)
+	set = add(topology.NamespacePlatform, hubFiles)
+	value, err = store.HubAccounts(have["accounts.json"])
+	set("accounts.json", value, err)
+	value, err = store.TokenKey()
+	set("token-key.pem", value, err)
+
 	set = add(topology.NamespacePlatform, "mesh-collector")
 	for variable, name := range map[string]string{
 		"SALES_DB_PASSWORD": "sales-db", "SALES_API_DB_PASSWORD": "sales-api-db", "MARKETING_DB_PASSWORD": "marketing-db", "ANALYTICS_DB_PASSWORD": "analytics-db",
@@ -193,4 +210,25 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	value, err = text(store.Person("collector"))
 	set("TRINO_PASSWORD", value, err)
 	return all, failed
+}
+
+// notebookDatabases are the databases that notebooks may connect to, as libpq's
+// parameters by the name that people know; platform/local has the like.
+func notebookDatabases(store *secrets.Store) ([]byte, error) {
+	all := map[string]map[string]string{}
+	for _, server := range topology.KubernetesServers() {
+		for _, d := range server.Databases {
+			if !slices.Contains(d.Readers(), topology.RoleNotebook) {
+				continue
+			}
+			password, err := store.Role(server.Passwords, topology.RoleNotebook)
+			if err != nil {
+				return nil, err
+			}
+			all[cmp.Or(d.Catalog, d.Name)] = map[string]string{
+				"host": server.Name + "." + server.Namespace, "port": "5432", "dbname": d.Name, "user": topology.RoleNotebook, "password": password,
+			}
+		}
+	}
+	return json.Marshal(all)
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -114,6 +116,7 @@ func TestCluster(t *testing.T) {
 	r.held("Q1 through Trino's NodePort, over TLS with the cluster's own authority", rows == 850, "%d rows", rows)
 	marts := number(t, c, "SELECT count(*) FROM sales_analytics.marts.mart_customer_journey")
 	r.held("the marts hold what dbt built", marts > 0, "%d rows of mart_customer_journey", marts)
+	notebooks(t, r, c, node)
 
 	outside := strings.Fields(os.Getenv("MESH_OUTSIDE"))
 	first, err := c.Verify(ctx, time.Minute, outside)
@@ -257,6 +260,7 @@ func nodePorts(t *testing.T, r *report, node string) {
 		{"object store's page", "http://" + node + ":30901/"},
 		{"dbt documents", "http://" + node + ":30082/"},
 		{"Trino", "https://" + node + ":30808/v1/info"},
+		{"JupyterHub", "http://" + node + ":30080/hub/login"},
 		{"Grafana", "http://" + node + ":30030/"},
 	} {
 		got, text := 0, ""
@@ -273,6 +277,95 @@ func nodePorts(t *testing.T, r *report, node string) {
 		}
 		r.held("NodePort: "+s.name, got == http.StatusOK, "%s answers %d %v", s.url[strings.LastIndex(s.url, ":"):], got, orNothing(err))
 	}
+}
+
+// notebooks has two people log in to JupyterHub, each get a server, and asks Trino from one.
+func notebooks(t *testing.T, r *report, c *cluster.Cluster, node string) {
+	t.Helper()
+	for _, name := range []string{"alex", "sam"} {
+		begin := time.Now()
+		err := startServer(t, "http://"+node+":30080", name, credential(t, c, name))
+		r.held("a notebook server for "+name, err == nil, "ready after %.0f s %v", time.Since(begin).Seconds(), orNothing(err))
+		if err != nil {
+			return
+		}
+	}
+	text, err := os.ReadFile(root + "/platform/demo/q1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(person string, command ...string) (string, error) {
+		out, err := exec.CommandContext(t.Context(), "kubectl", append([]string{"-n", "data-platform", "exec", "jupyter-" + person, "-c", "notebook", "--"}, command...)...).Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	got, err := in("alex", "python3", "-c", "import meesh, sys; print(len(meesh.query(sys.argv[1])))", strings.TrimRight(strings.TrimSpace(string(text)), ";"))
+	r.held("Q1 from a notebook server, with its person's token", got == "850", "%s rows %v", got, orNothing(err))
+	_, err = in("alex", "sh", "-c", "echo secret > ~/mine.txt")
+	seen, lookErr := in("sam", "sh", "-c", "find / -name mine.txt -not -path '/proc/*' 2>/dev/null | wc -l")
+	r.held("a person's pod has their own folder alone", err == nil && seen == "0", "alex writes, sam finds %s files %v %v", seen, orNothing(err), orNothing(lookErr))
+	token, _ := in("alex", "sh", "-c", "ls /var/run/secrets/kubernetes.io 2>/dev/null | wc -l")
+	r.held("a notebook server has no token of the API server", token == "0", "%s of them", token)
+}
+
+// startServer logs in to the hub and waits for the person's server.
+func startServer(t *testing.T, hub, name, password string) error {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Jar: jar, Timeout: time.Minute}
+	at, err := url.Parse(hub + "/hub/")
+	if err != nil {
+		return err
+	}
+	if _, err := page(client, hub+"/hub/login"); err != nil {
+		return err
+	}
+	xsrf := func() string {
+		for _, cookie := range jar.Cookies(at) {
+			if cookie.Name == "_xsrf" {
+				return cookie.Value
+			}
+		}
+		return ""
+	}
+	resp, err := client.PostForm(hub+"/hub/login", url.Values{"username": {name}, "password": {password}, "_xsrf": {xsrf()}})
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("log-in of %s: %s", name, resp.Status)
+	}
+	// Whoever is logged in and has no server is given one by this page.
+	if _, err := page(client, hub+"/hub/spawn"); err != nil {
+		return err
+	}
+	for begin := time.Now(); ; {
+		status, err := page(client, hub+"/user/"+name+"/api/status")
+		if err == nil && status == http.StatusOK {
+			return nil
+		}
+		if time.Since(begin) > 3*time.Minute {
+			return fmt.Errorf("no server after 3 minutes: %d %w", status, err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-t.Context().Done():
+			return t.Context().Err()
+		}
+	}
+}
+
+func page(client *http.Client, address string) (int, error) {
+	resp, err := client.Get(address)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode, err
 }
 
 // get asks a service with an API key.

@@ -73,6 +73,29 @@ make_dbt() {
 	user dbt 'dbt:x:1000:1000::/work:/sbin/nologin'
 	"$KUBEBOX" image "docker.io/datameesh/dbt:$version" --root "$work/dbt" --user 1000:1000 --env PATH=/opt/dbt/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
 }
+make_hub() {
+	python hub
+	cp -a "$(found 'jupyterhub-*')" "$work/hub/opt/hub"; cp -a "$(found 'configurable-http-proxy-*')" "$work/hub/opt/proxy"
+	# Debian 12 has a Node that is too old.
+	cp /usr/bin/node "$work/hub/usr/bin/node"
+	user hub 'hub:x:1000:1000::/srv/hub:/sbin/nologin'
+	"$KUBEBOX" image "docker.io/datameesh/hub:$version" --root "$work/hub" --user 1000:1000 --env PATH=/opt/hub/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
+}
+make_notebook() {
+	python notebook; project notebook
+	"$KUBEBOX" debroot --small "$work/tools" findutils
+	cp "$work/tools/usr/bin/find" "$work/notebook/usr/bin/"; cp -an "$work/tools/lib/." "$work/notebook/lib/"; cp -an "$work/tools/usr/lib/." "$work/notebook/usr/lib/"
+	cp -a "$(found 'notebook-*')" "$work/notebook/opt/notebook"
+	mkdir -p "$work/notebook/opt/mesh/notebooks" "$work/notebook/home/notebook"
+	cp -a platform/jupyterhub/python platform/jupyterhub/lab "$work/notebook/opt/mesh/"
+	for folder in domains/*/notebooks; do
+		test -d "$folder" || continue
+		cp -a "$folder" "$work/notebook/opt/mesh/notebooks/$(basename "$(dirname "$folder")")"
+	done
+	user notebook 'notebook:x:1000:1000::/home/notebook:/bin/sh'
+	"$KUBEBOX" image "docker.io/datameesh/notebook:$version" --root "$work/notebook" --user 1000:1000 --env PATH=/opt/notebook/bin:/opt/dbt/bin:/usr/bin:/bin \
+		--env PYTHONPATH=/opt/mesh/python --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
+}
 make_grafana() {
 	rm -rf "$work/rootfs"; mkdir -p "$work/rootfs/usr/share/grafana/bin" "$work/rootfs/tmp"; chmod 1777 "$work/rootfs/tmp"
 	(cd k8s && CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -o "$work/rootfs/usr/share/grafana/bin/grafana" ./e2e/no-grafana)
@@ -84,7 +107,7 @@ make_mailpit() {
 	"$KUBEBOX" image docker.io/axllent/mailpit:v1.27.11 --root "$work/mailbox" --user 1000:1000
 }
 
-[ $# -gt 0 ] || set -- mesh sales marketing apimetrics postgres trino hive_metastore object_store dbt grafana mailpit
+[ $# -gt 0 ] || set -- mesh sales marketing apimetrics postgres trino hive_metastore object_store dbt hub notebook grafana mailpit
 for image; do
 	echo "stand-ins: $image" >&2
 	"make_$image"

@@ -23,6 +23,11 @@ secret of its own:
   MESH_HUB_MARK        what the processes of this mesh are known by
   MESH_NOTEBOOK_ENVIRONMENT, MESH_DBT_ENVIRONMENT   Python environments
   MESH_NOTEBOOK_MEMORY bytes that one process of a person may take
+
+"pod" also reads:
+  MESH_NOTEBOOK_IMAGE  image of a person's server
+  MESH_NOTEBOOK_CLAIM  volume with the people's home folders; each pod mounts that of its person alone. Empty:
+                       a volume for each person, of MESH_NOTEBOOK_STORAGE and MESH_NOTEBOOK_STORAGE_CLASS
 """
 
 import asyncio
@@ -273,6 +278,46 @@ if E["MESH_HUB_SPAWNER"] == "process":
             "announcement": "Nothing keeps people apart here: this mesh was started by an ordinary user, so all notebooks run as that user. "
             "Started by root, each person has a user of their own."
         }
+
+
+if E["MESH_HUB_SPAWNER"] == "pod":
+    c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    pod = c.KubeSpawner
+    pod.image = E["MESH_NOTEBOOK_IMAGE"]
+    pod.image_pull_policy = "IfNotPresent"
+    pod.cmd = ["python3", "-m", "meesh.start"]
+    pod.pod_name_template = "jupyter-{user_server}"
+    # Network policies select by the first.
+    pod.common_labels = {
+        "app.kubernetes.io/name": "notebook", "app.kubernetes.io/component": "notebooks", "app.kubernetes.io/part-of": "datameesh",
+        "app.kubernetes.io/managed-by": "kubespawner",
+    }
+    pod.service_account = "notebook"
+    pod.automount_service_account_token = False
+    pod.extra_pod_config = {"enableServiceLinks": False}
+    # Pod Security "restricted". People share the user id: what keeps them apart is that nobody's pod has another's folder.
+    pod.uid = pod.gid = pod.fs_gid = 1000
+    pod.allow_privilege_escalation = False
+    pod.pod_security_context = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod.container_security_context = {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    pod.cpu_guarantee, pod.cpu_limit = 0.05, 2
+    pod.mem_guarantee, pod.mem_limit = "192M", "2G"
+    claim, home = E["MESH_NOTEBOOK_CLAIM"], {"name": "home", "mountPath": E["MESH_SERVER_HOME"], "subPath": "home/{username}"}
+    if not claim:
+        claim = pod.pvc_name_template = "home-{username}"
+        home.pop("subPath")
+        pod.storage_pvc_ensure, pod.storage_capacity = True, E["MESH_NOTEBOOK_STORAGE"]
+        pod.storage_class, pod.storage_access_modes = E["MESH_NOTEBOOK_STORAGE_CLASS"], ["ReadWriteOnce"]
+    pod.volumes = [
+        {"name": "home", "persistentVolumeClaim": {"claimName": claim}},
+        {"name": "ca", "secret": {"secretName": "ca", "defaultMode": 0o440, "items": [{"key": "ca.pem", "path": "ca.pem"}]}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    pod.volume_mounts = [
+        home,
+        {"name": "ca", "mountPath": "/run/ca", "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
 
 
 # ---- addresses, secrets, services ---------------------------------------------------------------

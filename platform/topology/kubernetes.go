@@ -49,7 +49,16 @@ var Services = []Service{
 	{"grafana-db", NamespacePlatform, []ServicePort{{5432, 5432, 0}}},
 	{"grafana", NamespacePlatform, []ServicePort{{3000, 3000, PortGrafana}}},
 	{"mailbox", NamespacePlatform, []ServicePort{{8025, 8025, 0}, {1025, 1025, 0}}},
+	{"proxy-public", NamespacePlatform, []ServicePort{{80, 8000, PortHub}}},
+	{"hub", NamespacePlatform, []ServicePort{{8081, 8081, 0}}}, // for the notebook servers
 }
+
+// PortNotebook is where a notebook server listens: the hub makes its pod, and no
+// Service leads there.
+const PortNotebook = 8888
+
+// Notebook is the workload that the hub makes a pod of for each person.
+const Notebook = "notebook"
 
 // A Claim is a volume of the mesh on Kubernetes.
 type Claim struct {
@@ -68,6 +77,7 @@ var Claims = []Claim{
 	{"minio-pvc", NamespacePlatform, 20 << 30},
 	{"dbt-pvc", NamespacePlatform, 1 << 30}, // documents and results of the last build
 	{"grafana-pvc", NamespacePlatform, 1 << 30},
+	{"jupyterhub-pvc", NamespacePlatform, 10 << 30}, // a folder for each person, and one of the hub's own
 }
 
 // A KubernetesServer is a PostgreSQL server on Kubernetes. What one machine has
