@@ -15,7 +15,8 @@ trap 'rm -rf "$work"' EXIT
 CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$work/" ./platform/cmd/mesh-setup
 
 found() { # the newest package of a name in the cache
-	for folder in "$CACHE/$1"; do :; done
+	# shellcheck disable=SC2231 # a pattern
+	for folder in "$CACHE"/$1; do :; done
 	test -d "$folder" || { echo "stand-ins: $folder is not there; fetch it with: meesh up" >&2; exit 3; }
 	echo "$folder"
 }
