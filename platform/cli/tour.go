@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +20,28 @@ import (
 )
 
 // tours are those that there are; each is made for a mesh.
-var tours = []func(tour.Mesh) tour.Tour{tour.DataScientist, tour.Analyst, tour.Executive}
+var tours = []func(tour.Mesh) tour.Tour{
+	tour.DataScientist, tour.Analyst, tour.Executive,
+	func(m tour.Mesh) tour.Tour { return tour.Engineer(m, runMeesh) },
+}
+
+// runMeesh runs another command of this program, as a person would type it.
+func runMeesh(ctx context.Context, args ...string) (string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		return "", fmt.Errorf("meesh %s: %w\n%s", strings.Join(args, " "), err, strings.Join(lines[max(0, len(lines)-8):], "\n"))
+	}
+	return out.String(), nil
+}
 
 func newTourCommand() *cobra.Command {
 	var format string

@@ -15,6 +15,9 @@ type Tour struct {
 	Person string
 	About  string
 	Steps  []Step
+	// Restarts names the step that itself restarts what it needs: that it is away
+	// meanwhile is no fault. Empty for none.
+	Restarts string
 	// Close ends what the steps have begun; nil for nothing.
 	Close func(ctx context.Context) error
 }
@@ -88,7 +91,7 @@ func (t Tour) Run(ctx context.Context, ailing Ailing, begin func(Step), end func
 	}
 	for _, s := range t.Steps {
 		begin(s)
-		r := s.take(ctx, ailing)
+		r := s.take(ctx, ailing, s.Name == t.Restarts)
 		end(r)
 		if r.Err != nil {
 			return r.Err
@@ -98,7 +101,7 @@ func (t Tour) Run(ctx context.Context, ailing Ailing, begin func(Step), end func
 }
 
 // take does one step while it looks at what the step needs.
-func (s Step) take(ctx context.Context, ailing Ailing) Result {
+func (s Step) take(ctx context.Context, ailing Ailing, restarts bool) Result {
 	start := time.Now()
 	result := func(found string, err error) Result { return Result{s, time.Since(start), found, err} }
 	if component, state, err := s.broken(ctx, ailing); err != nil {
@@ -132,7 +135,7 @@ func (s Step) take(ctx context.Context, ailing Ailing) Result {
 		case <-tick.C:
 		}
 		component, state, err := s.broken(ctx, ailing)
-		if misses++; err != nil || component == "" {
+		if misses++; err != nil || component == "" || restarts {
 			misses = 0
 		}
 		if misses < missed {
