@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -169,7 +170,7 @@ func TestCheckPostgres(t *testing.T) {
 		}
 	})
 	address := "127.0.0.1:" + strconv.Itoa(port)
-	admin, err := pgx.Connect(t.Context(), "postgres://postgres:"+"secret@"+address+"/postgres")
+	admin, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://postgres:%s@%s/postgres", "secret", address))
 	if err != nil {
 		t.Fatal(err)
 	}
