@@ -40,7 +40,7 @@ make_marketing() { own marketing; }
 make_apimetrics() { own apimetrics; }
 make_postgres() { "$KUBEBOX" postgres docker.io/library/postgres:15.18; }
 make_trino() {
-	base trino
+	base trino bash
 	mkdir -p "$work/trino/usr/lib"
 	cp -a "$(found 'trino-4*')" "$work/trino/usr/lib/trino"; cp -a "$(found 'jdk-25*')" "$work/trino/opt/java"
 	user trino 'trino:x:1000:1000::/data:/sbin/nologin'
