@@ -47,7 +47,6 @@ failed, 2 wrong usage, 3 something needed cannot be reached, 130 interrupted.`,
 		newReportCommand(),
 		newTourCommand(),
 		newGrafanaCommand(),
-
 		newCredentialsCommand(),
 		newUserCommand(),
 		newCACommand(),

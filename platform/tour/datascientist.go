@@ -335,6 +335,8 @@ results = joined.groupby(["segment", "campaign_name"], as_index=False).agg(leads
 results.to_parquet("results.parquet", index=False)
 boto3.client("s3").upload_file("results.parquet", "datalake", "`+key+`")
 
+cursor.execute("CREATE SCHEMA IF NOT EXISTS uploads.analytics WITH (location = 's3://datalake/analytics/tables')")
+cursor.fetchall()
 cursor.execute("DROP TABLE IF EXISTS uploads.analytics.alex_tour")
 cursor.fetchall()
 cursor.execute("""
