@@ -281,7 +281,13 @@ if E["MESH_HUB_SPAWNER"] == "process":
 
 
 if E["MESH_HUB_SPAWNER"] == "pod":
+
+    def before_pod(spawner):
+        # KubeSpawner takes a brace for a place to fill in.
+        spawner.environment = {k: v.replace("{", "{{").replace("}", "}}") for k, v in environment(spawner.user.name).items()}
+
     c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    c.Spawner.pre_spawn_hook = before_pod
     pod = c.KubeSpawner
     pod.image = E["MESH_NOTEBOOK_IMAGE"]
     pod.image_pull_policy = "IfNotPresent"
