@@ -85,7 +85,7 @@ func (m *mesh) testPackages(t *testing.T) {
 	cmd.Env = m.env()
 	out, err := cmd.CombinedOutput()
 	passed := strings.Count(string(out), "\n--- PASS: TestMesh")
-	if err != nil || passed < 10 || strings.Contains(string(out), "no tests to run") {
+	if err != nil || passed < 8 || strings.Contains(string(out), "no tests to run") {
 		t.Errorf("%v, %d tests passed:\n%s", err, passed, out)
 	}
 	t.Logf("%d tests passed", passed)
