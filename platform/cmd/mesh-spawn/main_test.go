@@ -167,7 +167,10 @@ func TestArmed(t *testing.T) {
 		}
 	}
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			t.Error("the process ended by itself")
+		}
 	case <-time.After(20 * time.Second):
 		t.Error("the process goes on")
 		_ = sleeper.Process.Kill()
