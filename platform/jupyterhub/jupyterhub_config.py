@@ -144,6 +144,8 @@ if E.get("MESH_HUB_LOGIN"):
         raise ValueError(f"{E['MESH_HUB_LOGIN']}: kind {login['kind']!r} is neither oidc nor ldap")
     c.JupyterHub.authenticator_class = type("Mesh" + Base.__name__, (OfTheMesh, Base), {})
     for trait, value in login["settings"].items():
+        if trait.startswith(("allow", "admin")):
+            raise ValueError(f"{E['MESH_HUB_LOGIN']}: {trait}: who may come in is decided by the mesh's list")
         setattr(c[Base.__name__], trait, value)
 
 

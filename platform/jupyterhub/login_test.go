@@ -200,7 +200,7 @@ func TestLDAPLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub := hubAlone(t, map[string]any{"kind": "ldap", "settings": map[string]any{
-		"server_address": host, "server_port": number, "tls_strategy": "insecure", "allow_all": true,
+		"server_address": host, "server_port": number, "tls_strategy": "insecure",
 		"bind_dn_template": []string{"uid={username},ou=people,dc=datameesh,dc=example"},
 	}})
 	for _, c := range []struct {
