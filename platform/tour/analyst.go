@@ -259,7 +259,7 @@ func (a *analyst) compare(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer client.Close() //nolint:errcheck // only read
-	trino, err := client.Texts(ctx, fmt.Sprintf(`SELECT sum(total_amount) FROM sales.public.orders WHERE status = 'paid' AND ordered_at >= timestamp '%s 00:00:00 UTC' AND ordered_at < timestamp '%s 00:00:00 UTC'`, span[0], span[1]))
+	trino, err := client.Texts(ctx, fmt.Sprintf(`SELECT sum(revenue) FROM sales_analytics.marts.mart_sales_daily WHERE sold_on >= DATE '%s' AND sold_on < DATE '%s'`, span[0], span[1])) // analysts read marts only
 	if err != nil {
 		return "", err
 	}
