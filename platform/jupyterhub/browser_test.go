@@ -139,17 +139,10 @@ func (s *suite) browser(t *testing.T) {
 	open("open a notebook", s.url()+"/user/alex/lab/tree/"+copied)
 	wait("the notebook is open", panel+`?.querySelectorAll(".jp-CodeCell").length === 4`)
 	wait("its kernel waits", `document.querySelector(".jp-Notebook-ExecutionIndicator[data-status=idle]") !== null && document.body.innerText.includes("Python 3 (ipykernel) | Idle")`)
-	// With the mouse: menus open at real events only.
-	click := func(what, label, text string) {
+	// With the mouse, as a person does.
+	click := func(what, element string) {
 		t.Helper()
-		at := fmt.Sprintf(`(() => {
-			const found = [...document.querySelectorAll(%q)].find(e => e.innerText.trim() === %q && e.getBoundingClientRect().width > 0);
-			if (!found) return [];
-			const r = found.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
-			// A menu takes the entry that the mouse has moved over.
-			found.dispatchEvent(new MouseEvent("mousemove", {bubbles: true, clientX: x, clientY: y}));
-			return [x, y];
-		})()`, label, text)
+		at := "(() => { const r = (" + element + ")?.getBoundingClientRect(); return r?.width > 0 ? [r.x + r.width / 2, r.y + r.height / 2] : []; })()"
 		wait(what, at+".length === 2")
 		point, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](at))
 		if err != nil || len(point) != 2 {
@@ -157,8 +150,8 @@ func (s *suite) browser(t *testing.T) {
 		}
 		do(what, chromedp.MouseClickXY(point[0], point[1]))
 	}
-	click("menu Run", ".lm-MenuBar-itemLabel", "Run")
-	click("Run All Cells", ".lm-Menu-itemLabel", "Run All Cells")
+	click("restart the kernel and run all cells", panel+`.querySelector("[data-command='notebook:restart-run-all']")`)
+	click("yes", `document.querySelector(".jp-Dialog button.jp-mod-accept")`)
 	wait("three plots are drawn", panel+`?.querySelectorAll(".jp-RenderedImage img").length === 3`)
 	wait("all cells are through", `(() => {
 		const prompts = [...`+panel+`.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.innerText);
@@ -170,8 +163,7 @@ func (s *suite) browser(t *testing.T) {
 	if got := number("Math.min(..." + "[..." + panel + `.querySelectorAll(".jp-RenderedImage img")].map(i => i.naturalWidth))`); got < 400 {
 		t.Errorf("a plot is %d pixels wide", got)
 	}
-	do("scroll to the plots", chromedp.WaitVisible(".jp-RenderedImage img"))
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](panel+`.querySelectorAll(".jp-RenderedImage img")[1].scrollIntoView({block: "center"}) ?? true`)); err != nil {
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("("+panel+`.querySelectorAll(".jp-RenderedImage img")[1].scrollIntoView({block: "center"}), true)`)); err != nil {
 		t.Error(err)
 	}
 	shoot("3-plots")

@@ -631,10 +631,18 @@ func (s *suite) kernelKilled(t *testing.T) {
 	if !errors.Is(err, jupyterhub.ErrKernelDied) {
 		t.Errorf("a cell that kills its kernel: %v", err)
 	}
-	until(t, "the kernel is there again", func() error { return k.Reconnect(t.Context()) })
-	if got := says(t, k, "print('x' in dir())"); got != "False" {
-		t.Errorf("the new kernel says %q", got)
-	}
+	until(t, "the kernel is there again", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a request that it was not there for yet is lost
+		defer cancel()
+		if err := k.Reconnect(ctx); err != nil {
+			return err
+		}
+		outputs, err := k.Run(ctx, "print('x' in dir())")
+		if got := strings.TrimSpace(jupyterhub.Plain(outputs)); err == nil && got != "False" {
+			t.Errorf("the new kernel says %q", got)
+		}
+		return err
+	})
 	back, err := alex.Notebook(t.Context(), "saved.ipynb")
 	if err != nil || len(back.Cells) != 1 || back.Cells[0].Source != "x = 1" {
 		t.Errorf("what was saved: %+v %v", back, err)

@@ -344,7 +344,8 @@ c.JupyterHub.cookie_max_age_days = 1
 c.JupyterHub.concurrent_spawn_limit = 4
 c.JupyterHub.active_server_limit = 20
 c.JupyterHub.activity_resolution = min(30, IDLE // 4)
-c.JupyterHub.last_activity_interval = min(300, IDLE // 2)
+# Then the hub also tells the proxy what it lacks: all, when it was started anew.
+c.JupyterHub.last_activity_interval = 3
 c.JupyterHub.services = [
     {
         "name": "idle-culler",
