@@ -171,6 +171,63 @@ func (s *suite) throttled(t *testing.T) {
 	s.login(t, "sarah") // the others are not held up
 }
 
+// audited: who came in, who did not and whose servers ran is in the audit record, and
+// no password, not even one in the wrong field.
+func (s *suite) audited(t *testing.T) {
+	alex := s.server(t, "alex")
+	if err := alex.Call(t.Context(), http.MethodPost, "/hub/api/trino-token", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	const misplaced = "a-password-in-the-wrong-field"
+	for _, c := range [][2]string{{"alex", "wrong"}, {misplaced, "alex"}} {
+		if _, err := jupyterhub.Login(t.Context(), s.url(), c[0], c[1]); !errors.Is(err, jupyterhub.ErrRefused) {
+			t.Fatal(err)
+		}
+	}
+	if err := alex.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct{ who, action, outcome string }{
+		{"alex", "login", "ok"},
+		{"alex", "login", "refused"},
+		{"(unknown)", "login", "refused"},
+		{"alex", "start-server", "ok"},
+		{"alex", "renew-token", "ok"},
+		{"alex", "stop-server", "ok"},
+	} {
+		until(t, fmt.Sprint(want), func() error {
+			out, err := s.run(t.Context(), "audit", "--tool", "hub", "--who", want.who, "--action", want.action, "--outcome", want.outcome, "-o", "json")
+			if err == nil && !strings.Contains(out, want.action) {
+				err = errors.New("it is not in the record")
+			}
+			return err
+		})
+	}
+	if out := s.meesh(t, "audit", "-o", "json"); strings.Contains(out, misplaced) {
+		t.Error("the record holds a password")
+	}
+	// What happens while nobody keeps the record comes into it later, once.
+	logins := func() (int, error) {
+		out, err := s.run(t.Context(), "audit", "--tool", "hub", "--who", "emma", "--action", "login", "-o", "json")
+		return strings.Count(out, `"login"`), err
+	}
+	before, err := logins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(s.ready(t, "mesh-audit", 0).PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.login(t, "emma")
+	until(t, "emma is in the record", func() error {
+		now, err := logins()
+		if err == nil && now != before+1 {
+			err = fmt.Errorf("%d log-ins, before there were %d", now, before)
+		}
+		return err
+	})
+}
+
 func (s *suite) isolation(t *testing.T) {
 	mike, alex := s.server(t, "mike"), s.server(t, "alex")
 	k := s.kernel(t, "alex")

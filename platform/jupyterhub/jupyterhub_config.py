@@ -15,6 +15,7 @@ secret of its own:
   MESH_HUB_FILES       folder with what stands beside this file: python, lab
   MESH_HUB_LOGIN       file with another way to log in (oidc or ldap), see docs/operations.md
   MESH_SERVER_*        what a person's server gets to know, see environment()
+  AUDIT_URL, AUDIT_TOKEN   of the audit record, which is told who comes in and whose servers run; none: it is told nothing
   JPY_COOKIE_SECRET, CONFIGPROXY_AUTH_TOKEN   as JupyterHub and its proxy read them
 
 "process" also reads:
@@ -31,6 +32,8 @@ secret of its own:
 """
 
 import asyncio
+import collections
+import datetime
 import hashlib
 import hmac
 import json
@@ -39,11 +42,14 @@ import pathlib
 import resource
 import sys
 import time
+import uuid
 
 import jwt
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.auth import Authenticator
 from tornado import web
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+from tornado.log import app_log
 
 E = os.environ
 IDLE, LONGEST = int(E["MESH_HUB_IDLE"]), int(E["MESH_HUB_LONGEST"])
@@ -51,6 +57,53 @@ FILES = pathlib.Path(E["MESH_HUB_FILES"])
 TOKEN_KEY = pathlib.Path(E["MESH_HUB_TOKEN_KEY"]).read_text()
 
 c = get_config()  # noqa: F821
+
+
+# ---- the audit record ---------------------------------------------------------------------------
+
+
+class Record:
+    """Tells mesh-audit who did what, in order; nobody waits for it.
+
+    While it is away events wait here, at most KEPT of them; what is not kept stands in the hub's log.
+    """
+
+    KEPT, PAUSE = 10_000, 2.0
+
+    def __init__(self, url, token):
+        self.url, self.headers = url, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.waiting, self.sender = collections.deque(), None
+
+    def tell(self, who, action, outcome, address="", detail=""):
+        if not self.url:
+            return
+        event = {
+            "at": datetime.datetime.now(datetime.timezone.utc).isoformat(), "who": who, "tool": "hub", "action": action,
+            "outcome": outcome, "from": address, "detail": detail, "id": str(uuid.uuid4()),
+        }
+        if len(self.waiting) >= self.KEPT:
+            app_log.error("not in the audit record, too many wait: %s", event)
+            return
+        self.waiting.append(event)
+        if self.sender is None or self.sender.done():
+            self.sender = asyncio.get_running_loop().create_task(self.send())
+
+    async def send(self):
+        while self.waiting:
+            try:
+                await AsyncHTTPClient().fetch(
+                    self.url + "/v1/events", method="POST", headers=self.headers, body=json.dumps(self.waiting[0]), request_timeout=5
+                )
+            except (OSError, HTTPClientError) as e:  # 599: no answer in time
+                if isinstance(e, OSError) or e.code >= 500:
+                    app_log.warning("the audit record is away, %d events wait: %s", len(self.waiting), e)
+                    await asyncio.sleep(self.PAUSE)
+                    continue
+                app_log.error("not in the audit record: %s: %s", self.waiting[0], e)
+            self.waiting.popleft()
+
+
+RECORD = Record(E.get("AUDIT_URL", ""), E.get("AUDIT_TOKEN", ""))
 
 
 # ---- people -------------------------------------------------------------------------------------
@@ -80,6 +133,19 @@ class OfTheMesh:
 
     def check_allowed(self, username, auth_model):
         return username in ACCOUNTS.get()
+
+    async def get_authenticated_user(self, handler, data):
+        # A name that nobody has may be a password in the wrong field: the record does not get it.
+        name = (data or {}).get("username", "")
+        who = name if name in ACCOUNTS.get() else "(unknown)"
+        address = handler.request.remote_ip
+        try:
+            model = await super().get_authenticated_user(handler, data)
+        except web.HTTPError as e:
+            RECORD.tell(who, "login", "refused", address, e.reason or str(e.status_code))
+            raise
+        RECORD.tell(model["name"] if model else who, "login", "ok" if model else "refused", address)
+        return model
 
     async def run_post_auth_hook(self, handler, model):
         model = await super().run_post_auth_hook(handler, model)
@@ -117,7 +183,7 @@ class PasswordAuthenticator(OfTheMesh, Authenticator):
         count, last = self.failures.get(name, (0, 0.0)) if account else (0, 0.0)
         if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
             self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
-            raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.")
+            raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.", reason="Too Many Wrong Passwords")
         # A name that nobody has costs the same time. The event loop goes on meanwhile.
         ok = await asyncio.to_thread(self.fits, account["password"] if account else self.NOBODY, password)
         if not account:
@@ -167,7 +233,7 @@ class TokenHandler(APIHandler):
             raise web.HTTPError(403, "Only a person's own server gets tokens for Trino.")
         if self.current_user.name not in ACCOUNTS.get():
             raise web.HTTPError(403, f"{self.current_user.name} is not one of the people of the mesh any more.")
-        self.log.info("new token for Trino: %s", self.current_user.name)
+        RECORD.tell(self.current_user.name, "renew-token", "ok", self.request.remote_ip)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"token": sign(self.current_user.name)}))
 
@@ -200,9 +266,15 @@ def environment(name):
 
 def before_start(spawner):
     spawner.environment = environment(spawner.user.name)
+    RECORD.tell(spawner.user.name, "start-server", "ok")
+
+
+def after_stop(spawner):
+    RECORD.tell(spawner.user.name, "stop-server", "ok")
 
 
 c.Spawner.pre_spawn_hook = before_start
+c.Spawner.post_stop_hook = after_stop
 c.Spawner.env_keep = ["LANG", "TZ"]  # nothing of the hub's own environment leaks in
 c.Spawner.default_url = "/lab/tree/mesh/customer_journey/00-welcome.ipynb"
 c.Spawner.http_timeout = 120
@@ -286,7 +358,8 @@ if E["MESH_HUB_SPAWNER"] == "pod":
 
     def before_pod(spawner):
         # KubeSpawner takes a brace for a place to fill in.
-        spawner.environment = {k: v.replace("{", "{{").replace("}", "}}") for k, v in environment(spawner.user.name).items()}
+        before_start(spawner)
+        spawner.environment = {k: v.replace("{", "{{").replace("}", "}}") for k, v in spawner.environment.items()}
 
     c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
     c.Spawner.pre_spawn_hook = before_pod

@@ -36,6 +36,7 @@ func TestHub(t *testing.T) {
 	}{
 		{"files of the hub are closed", s.files},
 		{"passwords", s.passwords},
+		{"the audit record", s.audited},
 		{"people are kept apart", s.isolation},
 		{"tokens", s.tokens},
 		{"notebooks", s.notebooks},

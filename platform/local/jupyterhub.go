@@ -119,7 +119,11 @@ func (m *mesh) hub() (supervise.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Env = append(s.Env,
+	audit, err := m.auditEnv()
+	if err != nil {
+		return s, err
+	}
+	s.Env = append(append(s.Env, audit...),
 		"LANG=C.UTF-8",
 		"JPY_COOKIE_SECRET="+cookies,
 		"CONFIGPROXY_AUTH_TOKEN="+proxy,
