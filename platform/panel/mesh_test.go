@@ -76,6 +76,7 @@ func TestMeshDrawsEveryPanel(t *testing.T) {
 		fmt.Fprintf(report, "\n## %s\n\n| panel | type | source | rows | ms |\n|---|---|---|---:|---:|\n", d.Title)
 		t.Run(d.UID, func(t *testing.T) {
 			all := look(t, sources, d)
+			shown := map[string]bool{} // what a variable chose and some panel shows a number of
 			for _, problem := range sources.Check(t.Context(), d, all) {
 				t.Error(problem)
 			}
@@ -103,6 +104,10 @@ func TestMeshDrawsEveryPanel(t *testing.T) {
 						var differs int
 						for _, value := range values {
 							one := run(all.with(variable.Name, value))
+							if err := p.Draws(one); err != nil {
+								t.Errorf("panel %q of %s with %s %q: %v", p.Title, d.Title, variable.Name, value, err)
+							}
+							shown[variable.Name+" "+value] = shown[variable.Name+" "+value] || tells(one)
 							if fmt.Sprint(one) != fmt.Sprint(whole) {
 								differs++
 							}
@@ -118,6 +123,14 @@ func TestMeshDrawsEveryPanel(t *testing.T) {
 					}
 				}
 			}
+			for _, variable := range d.Variables {
+				for _, value := range all.Values[variable.Name] {
+					if !shown[variable.Name+" "+value] {
+						t.Errorf("no panel of %s shows a number with %s %q", d.Title, variable.Name, value)
+					}
+				}
+				fmt.Fprintf(report, "\nVariable `%s`: %s.\n", variable.Name, strings.Join(all.Values[variable.Name], ", "))
+			}
 		})
 	}
 	if ran == 0 {
@@ -125,6 +138,7 @@ func TestMeshDrawsEveryPanel(t *testing.T) {
 	}
 	t.Logf("%d queries", ran)
 	if path := os.Getenv("DASHBOARDS_REPORT"); path != "" {
+		reportAlerts(t, sources, report)
 		text := "# Dashboards: what each query gave\n\nWritten by `make dashboards/report` from a mesh with the demo data, over its last year: rows and milliseconds of each panel with everything chosen. " +
 			fmt.Sprintf("With single values, several and hostile ones %d queries were run.\n", ran) + report.String()
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -133,8 +147,42 @@ func TestMeshDrawsEveryPanel(t *testing.T) {
 	}
 }
 
+// tells says whether the table holds a number that is not 0.
+func tells(t Table) bool {
+	for _, row := range t.Rows {
+		for _, value := range row {
+			if n, ok := value.(float64); ok && n != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func uses(q Query, variable string) bool {
 	return strings.Contains(q.SQL, "$"+variable) || strings.Contains(q.SQL, "${"+variable)
+}
+
+// reportAlerts writes what each alert measures.
+func reportAlerts(t *testing.T, sources Sources, report *strings.Builder) {
+	t.Helper()
+	alerts, err := LoadAlerts(os.DirFS(generated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.WriteString("\n## Alerts\n\n| alert | measures | fires | ms |\n|---|---:|---|---:|\n")
+	for _, a := range alerts {
+		begin := time.Now()
+		value, err := sources.Measure(t.Context(), a, begin)
+		if err != nil {
+			t.Errorf("alert %q: %v", a.Title, err)
+		}
+		fires := "no"
+		if a.Fires(value) {
+			fires = "yes"
+		}
+		fmt.Fprintf(report, "| %s | %.4g | %s | %.1f |\n", a.Title, value, fires, time.Since(begin).Seconds()*1000)
+	}
 }
 
 // Every alert gives one number, and is quiet on data that is in order.
