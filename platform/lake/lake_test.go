@@ -39,6 +39,7 @@ func TestLake(t *testing.T) {
 	t.Run("another store is refused", m.otherStore)
 	t.Run("workers", m.workers)
 	t.Run("dbt", m.transformation)
+	t.Run("files become a source", m.addedFiles)
 	t.Run("mail", m.mail)
 	t.Run("Trino is killed while it writes", m.halfWritten)
 	t.Run("parts are killed", m.killed)
