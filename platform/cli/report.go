@@ -74,7 +74,11 @@ mailbox too, which sends nothing on.`,
 			if asked.Values, err = chosenValues(d, chosen); err != nil {
 				return usageError(cmd, err)
 			}
-			to, err := addresses(mail)
+			people, err := m.secrets.Persons()
+			if err != nil {
+				return err
+			}
+			to, err := addresses(mail, people)
 			if err != nil {
 				return usageError(cmd, err)
 			}
@@ -186,11 +190,11 @@ func chosenValues(d render.Dashboard, chosen []string) (map[string][]string, err
 	return values, nil
 }
 
-// addresses of people of the mesh, or whole addresses.
-func addresses(who []string) ([]string, error) {
+// addresses of the people, or whole addresses.
+func addresses(who []string, people []topology.Person) ([]string, error) {
 	var list []string
 	for _, one := range who {
-		known := slices.ContainsFunc(topology.People, func(p topology.Person) bool { return p.Name == one })
+		known := slices.ContainsFunc(people, func(p topology.Person) bool { return p.Name == one })
 		switch {
 		case known:
 			list = append(list, one+"@"+topology.MailDomain)
@@ -198,7 +202,7 @@ func addresses(who []string) ([]string, error) {
 			list = append(list, one)
 		default:
 			var names []string
-			for _, p := range topology.People {
+			for _, p := range people {
 				names = append(names, p.Name)
 			}
 			return nil, fmt.Errorf("--mail %q is neither an address nor one of %s", one, strings.Join(names, ", "))

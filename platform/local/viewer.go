@@ -36,11 +36,11 @@ func (m *mesh) viewer() (supervise.Spec, error) {
 	s.Alive = get(http.DefaultClient, "http://"+address+"/livez")
 	s.StopGrace = 15 * time.Second
 	data := m.dir.Data(meshViewer)
-	hashes := filepath.Join(m.dir.Secrets(), "password-hashes", meshViewer)
-	if _, err := m.store.WritePeoplePasswords(hashes); err != nil {
+	people := filepath.Join(m.dir.Secrets(), "password-hashes", meshViewer)
+	if _, err := m.store.WriteViewerPeople(people); err != nil {
 		return s, err
 	}
-	s.Env = append(s.Env, "VIEWER_ADDR="+address, "VIEWER_DASHBOARDS="+m.dir.Dashboards(), "VIEWER_PASSWORDS="+hashes, "VIEWER_STATE="+data)
+	s.Env = append(s.Env, "VIEWER_ADDR="+address, "VIEWER_DASHBOARDS="+m.dir.Dashboards(), "VIEWER_PEOPLE="+people, "VIEWER_STATE="+data)
 	if m.Tools.Grafana != nil {
 		s.Env = append(s.Env, "GRAFANA_URL="+localhost(m.Port(topology.PortGrafana)))
 	}

@@ -14,12 +14,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 func ensure(t *testing.T, dir, admin string) (*Store, []string) {
@@ -294,6 +297,67 @@ func TestWriteAPIKeys(t *testing.T) {
 	}
 	if _, err := s.WriteAPIKeys(path, "sales-apy"); err == nil {
 		t.Error("a service without keys was accepted")
+	}
+}
+
+// Beside the hashes it says who people are; hashes stay when only that changes.
+func TestWriteViewerPeople(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := ensure(t, dir, "")
+	path := filepath.Join(dir, "run", "people")
+	write := func() []string {
+		t.Helper()
+		if _, err := s.writeViewerPeople(path, bcrypt.MinCost); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	first := write()
+	var got []string
+	for _, line := range first {
+		parts := strings.SplitN(line, ":", 4)
+		if len(parts) != 4 {
+			t.Fatalf("line %q", line)
+		}
+		password, err := s.Person(parts[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bcrypt.CompareHashAndPassword([]byte(parts[1]), []byte(password)); err != nil {
+			t.Errorf("%s: %v", parts[0], err)
+		}
+		got = append(got, parts[0]+":"+parts[2]+":"+parts[3])
+	}
+	if want := []string{
+		"alex:data_science:data scientist", "sarah:analysts:business analyst", "mike:engineers:data engineer, admin",
+		"emma:executives:executive, read-only", "sam:sales_team:sales team", "mia:marketing_team:marketing analyst of one region",
+	}; !slices.Equal(got, want) {
+		t.Errorf("people\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if err := s.AddPerson(topology.Person{Name: "dana", Group: "analysts", Does: "reads: much"}, "a-password-of-hers"); err != nil {
+		t.Fatal(err)
+	}
+	second := write()
+	if len(second) != 7 || !slices.Equal(second[:6], first) || !strings.HasSuffix(second[6], ":analysts:reads: much") {
+		t.Errorf("with dana:\n%s\nbefore:\n%s", strings.Join(second, "\n"), strings.Join(first, "\n"))
+	}
+	// One that bcrypt would compare by its beginning fits no hash.
+	long := strings.Repeat("x", 72)
+	for password, ok := range map[string]bool{long: true, long + "y": false} {
+		if err := os.WriteFile(filepath.Join(dir, "people", "dana"), []byte(long), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		write()
+		if err := os.WriteFile(filepath.Join(dir, "people", "dana"), []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.writeViewerPeople(path, bcrypt.MinCost); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", len(password), err)
+		}
 	}
 }
 

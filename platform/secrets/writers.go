@@ -113,32 +113,47 @@ func (s *Store) trinoPasswords(before []byte, cost int) ([]byte, error) {
 
 // passwords are name:bcrypt lines; hashes of before that still fit stay.
 func (s *Store) passwords(before []byte, cost int, people []topology.Person) ([]byte, error) {
-	old := hashes(before)
+	fitting, err := s.fitting(before, cost, people)
+	if err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
+	for i, p := range people {
+		fmt.Fprintf(&b, "%s:%s\n", p.Name, fitting[i])
+	}
+	return b.Bytes(), nil
+}
+
+// fitting are hashes of the people's passwords: those of before, or new ones where
+// these do not fit any more.
+func (s *Store) fitting(before []byte, cost int, people []topology.Person) ([]string, error) {
+	old := hashes(before)
+	var fitting []string
 	for _, p := range people {
 		password, err := s.Person(p.Name)
 		if err != nil {
 			return nil, err
 		}
 		hash := old[p.Name]
-		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
+		// A longer one is compared by its first bytes alone; to hash it is refused.
+		if len(password) > longestPassword || bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
 			h, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 			if err != nil {
 				return nil, fmt.Errorf("hash the password of %s: %w", p.Name, err)
 			}
 			hash = string(h)
 		}
-		fmt.Fprintf(&b, "%s:%s\n", p.Name, hash)
+		fitting = append(fitting, hash)
 	}
-	return b.Bytes(), nil
+	return fitting, nil
 }
 
-// hashes reads name:hash lines.
+// hashes reads name:hash lines, with or without more behind.
 func hashes(text []byte) map[string]string {
 	hashes := map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		if name, hash, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			hashes[name] = hash
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			hashes[name], _, _ = strings.Cut(rest, ":")
 		}
 	}
 	return hashes
@@ -179,25 +194,34 @@ func (s *Store) TrinoGroups() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// WritePeoplePasswords writes a file like Trino's, of people alone: programs have no
-// use for pages.
-func (s *Store) WritePeoplePasswords(path string) (changed bool, err error) {
+// WriteViewerPeople writes who may log in to the viewer, which reads it at each log-in:
+// a line of name:bcrypt:group:does for each person. Programs have no use for pages.
+func (s *Store) WriteViewerPeople(path string) (changed bool, err error) {
+	return s.writeViewerPeople(path, bcryptCost)
+}
+
+func (s *Store) writeViewerPeople(path string, cost int) (changed bool, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write the viewer's people: %w", err)
+		}
+	}()
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("write people's passwords: %w", err)
+		return false, err
 	}
 	people, err := s.People()
 	if err != nil {
 		return false, err
 	}
 	people = slices.DeleteFunc(people, func(p topology.Person) bool { return slices.Contains(topology.ServiceUsers, p) })
-	content, err := s.passwords(old, bcryptCost, people)
+	fitting, err := s.fitting(old, cost, people)
 	if err != nil {
 		return false, err
 	}
-	changed, err = replaceFile(path, content)
-	if err != nil {
-		return false, fmt.Errorf("write people's passwords: %w", err)
+	var b bytes.Buffer
+	for i, p := range people {
+		fmt.Fprintf(&b, "%s:%s:%s:%s\n", p.Name, fitting[i], p.Group, p.Does)
 	}
-	return changed, nil
+	return replaceFile(path, b.Bytes())
 }

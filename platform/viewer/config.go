@@ -19,9 +19,8 @@ type Config struct {
 	Dashboards []render.Dashboard
 	Sources    []report.Source
 	Lookup     func(string) string // of the variables of Sources
-	// Passwords is a file of name:bcrypt lines, read anew when it changes.
-	Passwords string
-	People    []topology.Person
+	// People is a file of name:bcrypt:group:does lines, read at each log-in and request.
+	People string
 	// Grafana is the address of a Grafana that runs beside; empty without one.
 	Grafana string
 	// SMTP is host:port of the mailbox, empty for none; State keeps what was mailed.
@@ -32,17 +31,17 @@ type Config struct {
 }
 
 // FromEnv reads the configuration from the environment: VIEWER_ADDR, VIEWER_DASHBOARDS
-// (the folder that package dashboards writes), VIEWER_PASSWORDS, VIEWER_STATE, and if
+// (the folder that package dashboards writes), VIEWER_PEOPLE, VIEWER_STATE, and if
 // there are any GRAFANA_URL, SMTP_ADDRESS, AUDIT_URL and AUDIT_TOKEN; and the addresses and passwords of the
 // data sources by the names that Grafana takes.
 func FromEnv(lookup func(string) string) (Config, error) {
 	c := Config{
-		Listen: lookup("VIEWER_ADDR"), Passwords: lookup("VIEWER_PASSWORDS"), State: lookup("VIEWER_STATE"),
+		Listen: lookup("VIEWER_ADDR"), People: lookup("VIEWER_PEOPLE"), State: lookup("VIEWER_STATE"),
 		Grafana: lookup("GRAFANA_URL"), SMTP: lookup("SMTP_ADDRESS"), Lookup: lookup, Weekly: topology.WeeklyReports,
 		Audit: audit.Client{URL: lookup(audit.URLVariable), Token: lookup(audit.TokenVariable)},
 	}
 	var missing []error
-	for _, name := range []string{"VIEWER_ADDR", "VIEWER_DASHBOARDS", "VIEWER_PASSWORDS", "VIEWER_STATE"} {
+	for _, name := range []string{"VIEWER_ADDR", "VIEWER_DASHBOARDS", "VIEWER_PEOPLE", "VIEWER_STATE"} {
 		if lookup(name) == "" {
 			missing = append(missing, fmt.Errorf("%s is not set; see platform/viewer/config.go", name))
 		}
@@ -58,6 +57,5 @@ func FromEnv(lookup func(string) string) (Config, error) {
 	if c.Sources, err = report.LoadSources(folder); err != nil {
 		return c, fmt.Errorf("VIEWER_DASHBOARDS: %w", err)
 	}
-	c.People = append(append(c.People, topology.People...), topology.Admin) // who has no password cannot log in
 	return c, nil
 }

@@ -48,8 +48,16 @@ func (e *PauseError) Error() string {
 }
 
 type session struct {
-	person      topology.Person
+	name        string
+	line        [sha256.Size]byte // of the member when they came in
 	begun, seen time.Time
+}
+
+// A member is somebody in the file of people, as it says now.
+type member struct {
+	topology.Person
+	hash []byte            // of their password
+	line [sha256.Size]byte // SHA-256 of their line: with another one, their sessions end
 }
 
 type tries struct {
@@ -57,24 +65,19 @@ type tries struct {
 	last   time.Time
 }
 
-// A door lets people in: it knows their passwords' hashes, and who is inside.
+// A door lets people in: it knows where their passwords' hashes are, and who is inside.
 type door struct {
-	file   string
-	people map[string]topology.Person
-	now    func() time.Time
-	slots  chan struct{}
+	file  string // name:bcrypt:group:does lines
+	now   func() time.Time
+	slots chan struct{}
 
 	mu       sync.Mutex
-	sessions map[[32]byte]*session // by the SHA-256 of the token, so that memory holds none
+	sessions map[[sha256.Size]byte]*session // by the SHA-256 of the token, so that memory holds none
 	tries    map[string]tries
 }
 
-func newDoor(file string, people []topology.Person) *door {
-	d := &door{file: file, people: map[string]topology.Person{}, now: time.Now, slots: make(chan struct{}, hashing), sessions: map[[32]byte]*session{}, tries: map[string]tries{}}
-	for _, p := range people {
-		d.people[p.Name] = p
-	}
-	return d
+func newDoor(file string) *door {
+	return &door{file: file, now: time.Now, slots: make(chan struct{}, hashing), sessions: map[[sha256.Size]byte]*session{}, tries: map[string]tries{}}
 }
 
 // nobody is compared when there is no such name, so that this takes as long. Its
@@ -92,21 +95,21 @@ func (d *door) enter(name, password string) (token string, err error) {
 	if wait := d.pause(name); wait > 0 {
 		return "", &PauseError{wait}
 	}
-	hash, err := d.hash(name)
+	who, err := d.member(name)
 	if err != nil {
 		return "", err
 	}
-	person, known := d.people[name]
-	if hash == nil || !known {
-		known, hash = false, nobody()
+	hash := nobody()
+	if who != nil {
+		hash = who.hash
 	}
 	d.slots <- struct{}{}
 	err = bcrypt.CompareHashAndPassword(hash, []byte(password))
 	<-d.slots
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err != nil || !known {
-		d.fail(name)
+	if err != nil || who == nil {
+		d.fail(name, who != nil)
 		return "", errWrong
 	}
 	delete(d.tries, name)
@@ -116,20 +119,25 @@ func (d *door) enter(name, password string) (token string, err error) {
 	}
 	token = rand.Text() + rand.Text()
 	now := d.now()
-	d.sessions[sha256.Sum256([]byte(token))] = &session{person, now, now}
+	d.sessions[sha256.Sum256([]byte(token))] = &session{name, who.line, now, now}
 	return token, nil
 }
 
-// hash of the person's password; nil when there is none.
-func (d *door) hash(name string) ([]byte, error) {
+// member reads who has the name now; nil when nobody does.
+func (d *door) member(name string) (*member, error) {
 	text, err := os.ReadFile(d.file)
 	if err != nil {
-		return nil, fmt.Errorf("passwords: %w", err)
+		return nil, fmt.Errorf("people: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if n, hash, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && n == name {
-			return []byte(hash), nil
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 4)
+		if parts[0] != name {
+			continue
 		}
+		if len(parts) < 4 {
+			return nil, fmt.Errorf("people: %s: the line of %s is no name:hash:group:does; \"meesh up\" writes it anew", d.file, name)
+		}
+		return &member{topology.Person{Name: name, Group: parts[2], Does: parts[3]}, []byte(parts[1]), sha256.Sum256([]byte(line))}, nil
 	}
 	return nil, nil
 }
@@ -146,7 +154,7 @@ func (d *door) pause(name string) time.Duration {
 }
 
 // fail counts a wrong password. The caller holds the lock.
-func (d *door) fail(name string) {
+func (d *door) fail(name string, known bool) {
 	now := d.now()
 	if len(d.tries) >= mostNames { // somebody tries names: old ones are forgotten
 		for n, t := range d.tries {
@@ -159,27 +167,47 @@ func (d *door) fail(name string) {
 	if now.Sub(t.last) > triesLive {
 		t.failed = 0
 	}
-	if _, known := d.people[name]; known || len(d.tries) < mostNames {
+	if known || len(d.tries) < mostNames {
 		d.tries[name] = tries{t.failed + 1, now}
 	}
 }
 
-// inside finds whose session the token is of.
-func (d *door) inside(token string) (topology.Person, bool) {
+// inside finds whose session the token is of; nil without one. Who was removed, or has
+// another password or group than when they came in, is not inside any more.
+func (d *door) inside(token string) (*member, error) {
+	key := sha256.Sum256([]byte(token))
+	s := d.session(key)
+	if s == nil {
+		return nil, nil
+	}
+	who, err := d.member(s.name)
+	if err != nil {
+		return nil, err
+	}
+	if who == nil || who.line != s.line {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.sessions, key)
+		return nil, nil
+	}
+	return who, nil
+}
+
+// session is the one of that key, which is seen by this; nil when it is over.
+func (d *door) session(key [sha256.Size]byte) *session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := sha256.Sum256([]byte(token))
 	s, ok := d.sessions[key]
 	if !ok {
-		return topology.Person{}, false
+		return nil
 	}
 	now := d.now()
 	if s.over(now) {
 		delete(d.sessions, key)
-		return topology.Person{}, false
+		return nil
 	}
 	s.seen = now
-	return s.person, true
+	return s
 }
 
 func (s *session) over(now time.Time) bool {

@@ -80,7 +80,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 
 func newServer(c Config, set *report.Set, log *slog.Logger) *server {
 	return &server{
-		Config: c, log: log, set: set, door: newDoor(c.Passwords, c.People),
+		Config: c, log: log, set: set, door: newDoor(c.People),
 		sheet: "/assets/" + tag(report.Style()) + ".css", slots: make(chan struct{}, madeAtOnce),
 	}
 }
@@ -143,8 +143,15 @@ func (s *server) style(w http.ResponseWriter, _ *http.Request) {
 func (s *server) person(next func(http.ResponseWriter, *http.Request, topology.Person)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if c, err := r.Cookie(cookie); err == nil {
-			if p, inside := s.door.inside(c.Value); inside {
-				next(w, r, p)
+			p, err := s.door.inside(c.Value)
+			if err != nil {
+				s.log.Error("who is inside cannot be read", "error", err)
+				w.Header().Set("Retry-After", "5")
+				s.say(w, r, topology.Person{}, http.StatusServiceUnavailable, "Not now", "Who may read this cannot be checked now. The log of mesh-viewer says why.")
+				return
+			}
+			if p != nil {
+				next(w, r, p.Person)
 				return
 			}
 		}

@@ -85,7 +85,6 @@ func (s *server) mailDue(ctx context.Context, now time.Time) error {
 			continue
 		}
 		mailed[w.Dashboard] = at
-		s.log.Info("weekly report mailed", "dashboard", w.Dashboard, "to", w.To)
 	}
 	text, err = json.Marshal(mailed)
 	if err != nil {
@@ -107,11 +106,20 @@ func (s *server) mailOne(ctx context.Context, w topology.WeeklyReport, now time.
 	d := s.Dashboards[i]
 	var to []string
 	for _, name := range w.To {
-		p, known := s.door.people[name]
-		if !known || !reads(p, d) {
+		p, err := s.door.member(name)
+		switch {
+		case err != nil:
+			return fmt.Errorf("weekly report %s: %w", w.Dashboard, err)
+		case p == nil: // no fault: who is mailed stands in the topology, and people may leave
+			s.log.Warn("weekly report: there is no such person any more", "dashboard", w.Dashboard, "name", name)
+			continue
+		case !reads(p.Person, d):
 			return fmt.Errorf("weekly report %s: %s does not read it", w.Dashboard, name)
 		}
 		to = append(to, name+"@"+topology.MailDomain)
+	}
+	if len(to) == 0 {
+		return nil
 	}
 	page, err := s.set.Open(ctx, d, report.Request{}, now)
 	if err != nil {
@@ -120,5 +128,9 @@ func (s *server) mailOne(ctx context.Context, w topology.WeeklyReport, now time.
 	if !page.Reached() {
 		return fmt.Errorf("weekly report %s: %w", w.Dashboard, report.ErrUnreachable)
 	}
-	return page.Mail(ctx, s.SMTP, report.Sender, to)
+	if err := page.Mail(ctx, s.SMTP, report.Sender, to); err != nil {
+		return err
+	}
+	s.log.Info("weekly report mailed", "dashboard", w.Dashboard, "to", to)
+	return nil
 }

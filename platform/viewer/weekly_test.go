@@ -132,13 +132,20 @@ func TestWeeklyReports(t *testing.T) {
 	if err := s.mailDue(t.Context(), monday.AddDate(0, 0, 21)); err == nil || !strings.Contains(err.Error(), "emma does not read it") {
 		t.Errorf("%v", err)
 	}
+	// Who has left is mailed nothing, and keeps nobody else from theirs.
+	s.Weekly = []topology.WeeklyReport{{Dashboard: "executive-kpis", To: []string{"gone", "emma"}}, {Dashboard: "sales-performance", To: []string{"gone"}}}
+	must(s.mailDue(t.Context(), monday.AddDate(0, 0, 21)))
+	count(3, "with one who left")
+	if mail := box.taken()[2]; strings.Contains(mail, "gone@") || !strings.Contains(mail, "RCPT TO:<emma@") {
+		t.Error("the mail is not emma's alone")
+	}
 	// A database that is away is not mailed as an empty report.
 	s.Weekly = []topology.WeeklyReport{{Dashboard: "executive-kpis", To: []string{"emma"}}}
 	s.set.Sources["marts"] = &database{err: &refused{}}
 	if err := s.mailDue(t.Context(), monday.AddDate(0, 0, 28)); err == nil || !strings.Contains(err.Error(), "can be reached") {
 		t.Errorf("%v", err)
 	}
-	count(2, "without a database")
+	count(3, "without a database")
 }
 
 // Those whom the topology mails may read what they get.
