@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -33,12 +34,21 @@ const (
 	mostNames  = 10_000
 	// hashing is how many passwords are compared at once: each takes a processor.
 	hashing = 2
+	// mostWaiting are the tries that wait for that, or are compared; more are sent away.
+	mostWaiting = 32
+	// longestPassword in bytes: bcrypt does not look at more, so what follows would be free.
+	longestPassword = 72
 )
 
 var (
 	errWrong = errors.New("the name or the password is wrong")
 	errFull  = errors.New("too many people are logged in; try again later")
+	errBusy  = errors.New("too many people log in at this moment; try again in some seconds")
+	errLong  = fmt.Errorf("a password has at most %d bytes; this one is longer", longestPassword)
 )
+
+// busyPause is how long who was sent away is asked to wait.
+const busyPause = 2 * time.Second
 
 // A PauseError tells when the name may be tried again.
 type PauseError struct{ Wait time.Duration }
@@ -70,6 +80,7 @@ type door struct {
 	file  string // name:bcrypt:group:does lines
 	now   func() time.Time
 	slots chan struct{}
+	queue chan struct{} // who waits for a slot or has one
 
 	mu       sync.Mutex
 	sessions map[[sha256.Size]byte]*session // by the SHA-256 of the token, so that memory holds none
@@ -77,7 +88,7 @@ type door struct {
 }
 
 func newDoor(file string) *door {
-	return &door{file: file, now: time.Now, slots: make(chan struct{}, hashing), sessions: map[[sha256.Size]byte]*session{}, tries: map[string]tries{}}
+	return &door{file: file, now: time.Now, slots: make(chan struct{}, hashing), queue: make(chan struct{}, mostWaiting), sessions: map[[sha256.Size]byte]*session{}, tries: map[string]tries{}}
 }
 
 // nobody is compared when there is no such name, so that this takes as long. Its
@@ -91,9 +102,24 @@ var nobody = sync.OnceValue(func() []byte {
 })
 
 // enter checks the password and gives the token of a new session.
-func (d *door) enter(name, password string) (token string, err error) {
-	if wait := d.pause(name); wait > 0 {
+func (d *door) enter(ctx context.Context, name, password string) (token string, err error) {
+	if len(password) > longestPassword {
+		return "", errLong
+	}
+	if wait := d.pause(name); wait > 0 { // who has to wait takes nobody's place
 		return "", &PauseError{wait}
+	}
+	select {
+	case d.queue <- struct{}{}:
+		defer func() { <-d.queue }()
+	default:
+		return "", errBusy
+	}
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
 	who, err := d.member(name)
 	if err != nil {
@@ -103,15 +129,20 @@ func (d *door) enter(name, password string) (token string, err error) {
 	if who != nil {
 		hash = who.hash
 	}
-	d.slots <- struct{}{}
+	// Counted before it is compared: of many tries at once, which all came in before
+	// the first was found wrong, no more are compared than one after the other.
+	if wait := d.count(name, who != nil); wait > 0 {
+		return "", &PauseError{wait}
+	}
 	err = bcrypt.CompareHashAndPassword(hash, []byte(password))
-	<-d.slots
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil || who == nil {
-		d.fail(name, who != nil)
+	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) || err == nil && who == nil {
 		return "", errWrong
 	}
+	if err != nil {
+		return "", fmt.Errorf("the hash of %s: %w", name, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	delete(d.tries, name)
 	d.sweep()
 	if len(d.sessions) >= mostSessions {
@@ -142,20 +173,30 @@ func (d *door) member(name string) (*member, error) {
 	return nil, nil
 }
 
+// pause is how long the name has to wait.
 func (d *door) pause(name string) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.tries[name]
+	return d.tries[name].pause(d.now())
+}
+
+func (t tries) pause(now time.Time) time.Duration {
 	if t.failed < freeTries {
 		return 0
 	}
-	pause := min(firstPause<<min(t.failed-freeTries, 16), longPause)
-	return pause - d.now().Sub(t.last)
+	return min(firstPause<<min(t.failed-freeTries, 16), longPause) - now.Sub(t.last)
 }
 
-// fail counts a wrong password. The caller holds the lock.
-func (d *door) fail(name string, known bool) {
+// count takes a try for a wrong one, which enter takes back when it was right; or gives
+// the pause that tries meanwhile have cost, and counts nothing.
+func (d *door) count(name string, known bool) (wait time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	now := d.now()
+	t := d.tries[name]
+	if wait := t.pause(now); wait > 0 {
+		return wait
+	}
 	if len(d.tries) >= mostNames { // somebody tries names: old ones are forgotten
 		for n, t := range d.tries {
 			if now.Sub(t.last) > triesLive {
@@ -163,13 +204,13 @@ func (d *door) fail(name string, known bool) {
 			}
 		}
 	}
-	t := d.tries[name]
 	if now.Sub(t.last) > triesLive {
 		t.failed = 0
 	}
 	if known || len(d.tries) < mostNames {
 		d.tries[name] = tries{t.failed + 1, now}
 	}
+	return 0
 }
 
 // inside finds whose session the token is of; nil without one. Who was removed, or has

@@ -210,14 +210,18 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, to := strings.TrimSpace(r.PostForm.Get("name")), r.PostForm.Get("to")
-	token, err := s.door.enter(name, r.PostForm.Get("password"))
+	token, err := s.door.enter(r.Context(), name, r.PostForm.Get("password"))
 	var pause *PauseError
 	switch {
 	case errors.As(err, &pause):
 		s.tell(r, name, audit.Refused)
 		w.Header().Set("Retry-After", strconv.Itoa(int(pause.Wait.Seconds())+1))
 		s.loginForm(w, http.StatusTooManyRequests, to, name, sentence(err))
-	case errors.Is(err, errWrong), errors.Is(err, errFull):
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", strconv.Itoa(int(busyPause.Seconds())))
+		s.loginForm(w, http.StatusServiceUnavailable, to, name, sentence(err))
+	case errors.Is(err, context.Canceled): // nobody waits any more
+	case errors.Is(err, errWrong), errors.Is(err, errFull), errors.Is(err, errLong):
 		s.log.Warn("log-in refused", "name", name, "error", err)
 		s.tell(r, name, audit.Refused)
 		s.loginForm(w, http.StatusUnauthorized, to, name, sentence(err))
@@ -332,7 +336,7 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, p topology.Perso
 	switch {
 	case errors.As(err, &input):
 		s.say(w, r, p, http.StatusBadRequest, "This cannot be shown", sentence(err))
-	case r.Context().Err() != nil: // nobody waits any more
+	case errors.Is(err, context.Canceled): // nobody waits any more
 	default:
 		s.log.Error("a page cannot be made", "path", r.URL.Path, "error", err)
 		s.say(w, r, p, http.StatusInternalServerError, "This page failed", "The log of mesh-viewer says why.")

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -293,6 +294,114 @@ func TestGuessingIsSlow(t *testing.T) {
 	now := time.Now()
 	s.door.now = func() time.Time { return now.Add(firstPause + time.Second) }
 	newReader(t, web).login("sarah")
+}
+
+// Of tries that come at once no more are compared than of tries one after the other: the
+// right password among the late ones does not open.
+func TestGuessingAtOnceIsSlow(t *testing.T) {
+	_, s := serve(t, figures())
+	now := time.Now()
+	s.door.now = func() time.Time { return now } // no pause ends meanwhile
+	// All are past the first look at the pause before one is compared.
+	for range hashing {
+		s.door.slots <- struct{}{}
+	}
+	const many = mostWaiting
+	answers := make(chan error, many)
+	for range many {
+		go func() {
+			_, err := s.door.enter(t.Context(), "sarah", "guess")
+			answers <- err
+		}()
+	}
+	waitFor(t, "all wait", func() bool { return len(s.door.queue) == many })
+	// The queue is full: others are sent away at once.
+	if _, err := s.door.enter(t.Context(), "emma", "pass emma"); !errors.Is(err, errBusy) {
+		t.Errorf("one too many: %v", err)
+	}
+	for range hashing {
+		<-s.door.slots
+	}
+	wrong := 0
+	for range many {
+		var pause *PauseError
+		switch err := <-answers; {
+		case errors.Is(err, errWrong):
+			wrong++
+		case !errors.As(err, &pause):
+			t.Errorf("a guess: %v", err)
+		}
+	}
+	if wrong != freeTries {
+		t.Errorf("%d of %d guesses were compared, want %d", wrong, many, freeTries)
+	}
+	if _, err := s.door.enter(t.Context(), "emma", "pass emma"); err != nil {
+		t.Errorf("emma, when nobody waits: %v", err)
+	}
+	if len(s.door.queue) != 0 || len(s.door.slots) != 0 {
+		t.Errorf("%d still wait, %d are compared", len(s.door.queue), len(s.door.slots))
+	}
+	// What was counted for a right password is taken back.
+	for range 2 * freeTries {
+		if _, err := s.door.enter(t.Context(), "emma", "pass emma"); err != nil {
+			t.Fatalf("a right password: %v", err)
+		}
+	}
+}
+
+// Who is sent away is told when to come again, and who goes away keeps no place.
+func TestLoginQueue(t *testing.T) {
+	web, s := serve(t, figures())
+	for range hashing {
+		s.door.slots <- struct{}{}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := s.door.enter(ctx, "sarah", "pass sarah")
+		left <- err
+	}()
+	waitFor(t, "sarah waits", func() bool { return len(s.door.queue) == 1 })
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) || len(s.door.queue) != 0 {
+		t.Errorf("%v, %d wait", err, len(s.door.queue))
+	}
+	for range mostWaiting {
+		s.door.queue <- struct{}{}
+	}
+	status, body, header := newReader(t, web).post("/login", url.Values{"name": {"sarah"}, "password": {"pass sarah"}}, web.URL)
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(body, "Too many people log in") {
+		t.Errorf("with a full queue: %d, %v", status, header)
+	}
+}
+
+// bcrypt looks at 72 bytes: a password of that length opens alone, nothing that begins with it.
+func TestLongPasswords(t *testing.T) {
+	web, s := serve(t, figures())
+	long := strings.Repeat("p", longestPassword)
+	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.People, fmt.Appendf(nil, "sarah:%s:analysts:\n", hash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for password, want := range map[string]int{long: http.StatusOK, long + "x": http.StatusUnauthorized} {
+		status, body, _ := newReader(t, web).post("/login", url.Values{"name": {"sarah"}, "password": {password}}, web.URL)
+		if status != want || strings.Contains(body, "at most 72 bytes") != (want != http.StatusOK) {
+			t.Errorf("%d bytes: %d, want %d", len(password), status, want)
+		}
+	}
+}
+
+// waitFor waits until it is so.
+func waitFor(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !so(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so within a minute: %s", what)
+		}
+	}
 }
 
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
