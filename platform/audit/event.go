@@ -49,8 +49,12 @@ type Event struct {
 	ID string `json:"id,omitempty"`
 }
 
-// maxField is how many bytes of a field are kept.
-const maxField = 1024
+const (
+	// maxField is how many bytes of a field are kept.
+	maxField = 1024
+	// maxWho is the same of Who, which is what somebody typed: names have at most 63.
+	maxWho = 64
+)
 
 // check says what is wrong with an event that somebody sent.
 func (e Event) check(now time.Time) error {
@@ -86,6 +90,7 @@ func (e Event) clean() Event {
 	for _, f := range []*string{&e.Who, &e.Tool, &e.Action, &e.Object, &e.Outcome, &e.From, &e.Detail, &e.ID} {
 		*f = line(*f)
 	}
+	e.Who = cut(e.Who, maxWho)
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	return e
 }

@@ -58,6 +58,9 @@ func TestRecordKeepsAndFinds(t *testing.T) {
 		t.Errorf("a second one: %v", err)
 	}
 	old := event("alex", now.Add(-2*time.Hour))
+	if who := event(strings.Repeat("ä", 1000), now).clean().Who; len(who) > maxWho || !strings.HasPrefix(who, "ää") {
+		t.Errorf("who takes %d bytes", len(who))
+	}
 	query := Event{At: now, Who: "alex", Tool: ToolTrino, Action: "query", Object: "sales.public.customers", Outcome: Refused, Detail: "a\nb\x1b[31m", ID: "q1"}
 	keep(t, r, old, event("mike", now))
 	keep(t, r, query, query)

@@ -85,10 +85,11 @@ type door struct {
 	mu       sync.Mutex
 	sessions map[[sha256.Size]byte]*session // by the SHA-256 of the token, so that memory holds none
 	tries    map[string]tries
+	recorded map[string]time.Time // of refusals that cost nothing, by name
 }
 
 func newDoor(file string) *door {
-	return &door{file: file, now: time.Now, slots: make(chan struct{}, hashing), queue: make(chan struct{}, mostWaiting), sessions: map[[sha256.Size]byte]*session{}, tries: map[string]tries{}}
+	return &door{file: file, now: time.Now, slots: make(chan struct{}, hashing), queue: make(chan struct{}, mostWaiting), sessions: map[[sha256.Size]byte]*session{}, tries: map[string]tries{}, recorded: map[string]time.Time{}}
 }
 
 // nobody is compared when there is no such name, so that this takes as long. Its
@@ -211,6 +212,33 @@ func (d *door) count(name string, known bool) (wait time.Duration) {
 		d.tries[name] = tries{t.failed + 1, now}
 	}
 	return 0
+}
+
+// unknown stands for names that nobody has: one may be a password in the wrong field.
+const unknown = "(unknown)"
+
+// called is the name as logs and the audit record may hold it.
+func (d *door) called(name string) string {
+	if who, err := d.member(name); err != nil || who == nil { // enter has said why
+		return unknown
+	}
+	return name
+}
+
+// recordEvery is how often refusals of one name are recorded that cost who tries nothing.
+const recordEvery = time.Minute
+
+// worthRecording says whether such a refusal is recorded. The names are those of people
+// and unknown, so they stay few.
+func (d *door) worthRecording(called string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	if last, ok := d.recorded[called]; ok && now.Sub(last) < recordEvery {
+		return false
+	}
+	d.recorded[called] = now
+	return true
 }
 
 // inside finds whose session the token is of; nil without one. Who was removed, or has

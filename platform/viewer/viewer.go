@@ -2,7 +2,6 @@ package viewer
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,30 +210,38 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	name, to := strings.TrimSpace(r.PostForm.Get("name")), r.PostForm.Get("to")
 	token, err := s.door.enter(r.Context(), name, r.PostForm.Get("password"))
+	called := s.door.called(name)
 	var pause *PauseError
+	status := http.StatusUnauthorized
 	switch {
+	case errors.Is(err, context.Canceled): // nobody waits any more
+		return
 	case errors.As(err, &pause):
-		s.tell(r, name, audit.Refused)
 		w.Header().Set("Retry-After", strconv.Itoa(int(pause.Wait.Seconds())+1))
-		s.loginForm(w, http.StatusTooManyRequests, to, name, sentence(err))
+		status = http.StatusTooManyRequests
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", strconv.Itoa(int(busyPause.Seconds())))
-		s.loginForm(w, http.StatusServiceUnavailable, to, name, sentence(err))
-	case errors.Is(err, context.Canceled): // nobody waits any more
+		status = http.StatusServiceUnavailable
 	case errors.Is(err, errWrong), errors.Is(err, errFull), errors.Is(err, errLong):
-		s.log.Warn("log-in refused", "name", name, "error", err)
-		s.tell(r, name, audit.Refused)
-		s.loginForm(w, http.StatusUnauthorized, to, name, sentence(err))
 	case err != nil:
-		s.log.Error("log-in failed", "name", name, "error", err)
+		s.log.Error("log-in failed", "name", called, "error", err)
 		s.loginForm(w, http.StatusServiceUnavailable, to, name, "Passwords cannot be checked now. The log of mesh-viewer says why.")
+		return
 	default:
-		s.log.Info("log-in", "name", name)
-		s.tell(r, name, audit.OK)
+		s.log.Info("log-in", "name", called)
+		s.tell(r, called, audit.OK)
 		// Not Secure: the mesh of one machine speaks HTTP, on the loopback interface alone.
 		http.SetCookie(w, &http.Cookie{Name: cookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(sessionLife.Seconds())})
 		http.Redirect(w, r, onlyHere(to), http.StatusSeeOther)
+		return
 	}
+	// Only wrong passwords of somebody's name have a pause that keeps them few: others
+	// could push everything else out of the record.
+	if errors.Is(err, errWrong) && called != unknown || s.door.worthRecording(called) {
+		s.log.Warn("log-in refused", "name", called, "error", err)
+		s.tell(r, called, audit.Refused)
+	}
+	s.loginForm(w, status, to, name, sentence(err))
 }
 
 // tell tells the audit record of a log-in; nobody waits for it.
@@ -242,7 +249,7 @@ func (s *server) tell(r *http.Request, name, outcome string) {
 	if s.Audit.URL == "" {
 		return
 	}
-	e := audit.Event{At: time.Now(), Who: cmp.Or(name, "(no name)"), Tool: audit.ToolViewer, Action: "login", Outcome: outcome}
+	e := audit.Event{At: time.Now(), Who: name, Tool: audit.ToolViewer, Action: "login", Outcome: outcome}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		e.From = host
 	}

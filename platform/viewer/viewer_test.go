@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -703,7 +704,8 @@ func TestFromEnvSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Who comes in, and who does not, is told to the audit record.
+// Who comes in, and who does not, is told to the audit record and the log: names that
+// nobody has are not, and what is refused without a comparison once a minute.
 func TestLoginIsAudited(t *testing.T) {
 	told := make(chan string, 10)
 	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -719,23 +721,50 @@ func TestLoginIsAudited(t *testing.T) {
 	defer sink.Close()
 	web, s := serve(t, figures())
 	s.Audit = audit.Client{URL: sink.URL, Token: "token"}
-	for _, c := range []struct {
-		password, want string
-		status         int
-	}{
-		{"wrong", "sarah viewer login refused 127.0.0.1", http.StatusUnauthorized},
-		{"pass sarah", "sarah viewer login ok 127.0.0.1", http.StatusOK},
-	} {
-		if status, _, _ := newReader(t, web).post("/login", url.Values{"name": {"sarah"}, "password": {c.password}}, web.URL); status != c.status {
-			t.Errorf("status %d, want %d", status, c.status)
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil)) // written to by requests, one after the other
+	now := time.Now()
+	s.door.now = func() time.Time { return now }
+	try := func(name, password string, want int, told1 string) {
+		t.Helper()
+		if status, _, _ := newReader(t, web).post("/login", url.Values{"name": {name}, "password": {password}}, web.URL); status != want {
+			t.Errorf("%s: status %d, want %d", name, status, want)
+		}
+		if told1 == "" {
+			return // what is told next would be this
 		}
 		select {
 		case got := <-told:
-			if got != c.want {
-				t.Errorf("told %q, want %q", got, c.want)
+			if got != told1 {
+				t.Errorf("told %q, want %q", got, told1)
 			}
 		case <-time.After(time.Minute):
 			t.Fatal("nothing was told")
 		}
+	}
+	const (
+		refused, ok = "sarah viewer login refused 127.0.0.1", "sarah viewer login ok 127.0.0.1"
+		nobodys     = "(unknown) viewer login refused 127.0.0.1"
+		typed       = "my-secret-password"
+	)
+	try("sarah", "wrong", http.StatusUnauthorized, refused)
+	try("sarah", "pass sarah", http.StatusOK, ok)
+	try(typed, "sarah", http.StatusUnauthorized, nobodys)
+	try(typed+"2", "sarah", http.StatusUnauthorized, "")
+	try("", "sarah", http.StatusUnauthorized, "")
+	// Each wrong password is recorded, and the pause after them once a minute.
+	for range freeTries {
+		try("sarah", "wrong", http.StatusUnauthorized, refused)
+	}
+	try("sarah", "pass sarah", http.StatusTooManyRequests, refused)
+	for range 20 {
+		try("sarah", "wrong", http.StatusTooManyRequests, "")
+	}
+	try("emma", strings.Repeat("p", longestPassword+1), http.StatusUnauthorized, "emma viewer login refused 127.0.0.1")
+	now = now.Add(recordEvery)
+	try("sarah", "pass sarah", http.StatusOK, ok)
+	try(typed, "sarah", http.StatusUnauthorized, nobodys)
+	if text := log.String(); strings.Contains(text, typed) || strings.Count(text, "name=(unknown)") != 2 || strings.Count(text, `msg="log-in refused" name=sarah`) != 1+freeTries+1 {
+		t.Errorf("the log:\n%s", text)
 	}
 }
