@@ -122,7 +122,7 @@ func TestLogReaderGoesOn(t *testing.T) {
 			}
 		}
 		var got []Event
-		if _, _, err := Search(dir, Filter{}, func(e Entry) error { got = append(got, e.Event); return nil }); err != nil {
+		if _, err := Search(dir, Filter{}, func(e Entry) error { got = append(got, e.Event); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if texts(got) != want {

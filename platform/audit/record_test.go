@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,7 @@ func keep(t *testing.T, r *Record, events ...Event) {
 func found(t *testing.T, dir string, f Filter) string {
 	t.Helper()
 	var got []string
-	if _, _, err := Search(dir, f, func(e Entry) error {
+	if _, err := Search(dir, f, func(e Entry) error {
 		got = append(got, fmt.Sprintf("%d %s", e.Seq, e.Who))
 		return nil
 	}); err != nil {
@@ -49,8 +50,8 @@ func found(t *testing.T, dir string, f Filter) string {
 
 func TestRecordKeepsAndFinds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	if looked, files, err := Search(dir, Filter{}, nil); looked != 0 || files != 0 || err != nil {
-		t.Errorf("no record: %d %d %v", looked, files, err)
+	if s, err := Search(dir, Filter{}, nil); s != (Searched{}) || err != nil {
+		t.Errorf("no record: %+v %v", s, err)
 	}
 	now := time.Now().Truncate(time.Millisecond)
 	r := open(t, dir, DefaultLimits)
@@ -86,7 +87,7 @@ func TestRecordKeepsAndFinds(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c.f, got, c.want)
 		}
 	}
-	if _, _, err := Search(dir, Filter{Tool: ToolTrino}, func(e Entry) error {
+	if _, err := Search(dir, Filter{Tool: ToolTrino}, func(e Entry) error {
 		if e.Detail != "a b [31m" {
 			t.Errorf("detail %q could move a terminal's cursor", e.Detail)
 		}
@@ -219,6 +220,21 @@ func TestRecordGoesOnAfterADamagedLine(t *testing.T) {
 	}
 	if _, _, err := Verify(dir, testKey, Head{}); err == nil {
 		t.Error("the damage is not found")
+	}
+	// What stands around it is found, in that file and in later ones.
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, "damaged too\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var who []string
+	s, err := Search(dir, Filter{Tool: ToolHub}, func(e Entry) error {
+		who = append(who, e.Who)
+		return nil
+	})
+	if want := (Searched{Looked: 2, Files: 1, Damaged: 2, First: filepath.Base(path) + ", line 1: a line that is no event"}); err != nil || s != want || !slices.Equal(who, []string{"mike"}) {
+		t.Errorf("%+v %v of %v, want %+v", s, err, who, want)
 	}
 }
 

@@ -31,14 +31,24 @@ func (f Filter) matches(e Event) bool {
 	return f.Object == "" || strings.Contains(strings.ToLower(e.Object+"\n"+e.Detail), strings.ToLower(f.Object))
 }
 
+// Searched is what a search went through.
+type Searched struct {
+	Looked  int64  // events that were looked at
+	Files   int    // that the record has
+	Damaged int64  // lines that are no events, and were left out
+	First   string // where the first of these is
+}
+
 // Search calls see with each event of the record that the filter matches, in
-// the order in which they were kept, and returns how many events it has looked
-// at and how many files the record has. It needs no key and no running mesh-audit.
-func Search(dir string, f Filter, see func(Entry) error) (looked int64, files int, err error) {
+// the order in which they were kept. It needs no key and no running mesh-audit.
+// A damaged line is counted and left out: Verify finds it for ever, and what
+// stands before and after it is to be found too.
+func Search(dir string, f Filter, see func(Entry) error) (s Searched, err error) {
 	all, err := recordFiles(dir)
 	if err != nil {
-		return 0, 0, fmt.Errorf("search the audit record: %w", err)
+		return s, fmt.Errorf("search the audit record: %w", err)
 	}
+	s.Files = len(all)
 	since := f.Since.UTC().Format(time.DateOnly)
 	for _, file := range all {
 		// An event is never kept before it happens, but for a clock that was
@@ -46,12 +56,17 @@ func Search(dir string, f Filter, see func(Entry) error) (looked int64, files in
 		if file.day < since {
 			continue
 		}
+		line := 0
 		err := eachLine(filepath.Join(dir, file.name), func(text []byte) error {
+			line++
 			entry, _, _, err := parse(text)
 			if err != nil {
-				return err
+				if s.Damaged++; s.First == "" {
+					s.First = fmt.Sprintf("%s, line %d: %v", file.name, line, err)
+				}
+				return nil //nolint:nilerr // it is counted
 			}
-			looked++
+			s.Looked++
 			if !f.matches(entry.Event) {
 				return nil
 			}
@@ -61,10 +76,10 @@ func Search(dir string, f Filter, see func(Entry) error) (looked int64, files in
 			continue // dropped meanwhile
 		}
 		if err != nil {
-			return looked, len(all), fmt.Errorf("search the audit record: %s: %w", file.name, err)
+			return s, fmt.Errorf("search the audit record: %s: %w", file.name, err)
 		}
 	}
-	return looked, len(all), nil
+	return s, nil
 }
 
 // eachLine calls see with each whole line of a file; what comes after the last

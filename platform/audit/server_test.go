@@ -112,7 +112,7 @@ func TestTrinoEvents(t *testing.T) {
 			}
 		}
 		var got []string
-		if _, _, err := Search(dir, Filter{Tool: ToolTrino}, func(e Entry) error {
+		if _, err := Search(dir, Filter{Tool: ToolTrino}, func(e Entry) error {
 			got = append(got, fmt.Sprintf("%s %s %s %s", e.Who, e.Action, e.Outcome, e.Object))
 			if strings.Contains(e.Detail, "canary") {
 				t.Errorf("%s: a literal is kept: %s", file, e.Detail)

@@ -123,7 +123,7 @@ func runAudit(cmd *cobra.Command, out query.Writer, filter audit.Filter, limit i
 		last  []audit.Entry
 		found int
 	)
-	looked, files, err := audit.Search(local.AuditDir(m.dir), filter, func(e audit.Entry) error {
+	searched, err := audit.Search(local.AuditDir(m.dir), filter, func(e audit.Entry) error {
 		found++
 		if limit == 0 {
 			return row(e)
@@ -146,12 +146,15 @@ func runAudit(cmd *cobra.Command, out query.Writer, filter audit.Filter, limit i
 	}
 	log := cmd.ErrOrStderr()
 	switch {
-	case files == 0:
+	case searched.Files == 0:
 		say(log, "Nothing was ever recorded: the record begins when the mesh is started by this version. Start it: %s up", self())
 	case found == 0:
-		say(log, "No event matches, of %d looked at since %s. More: --since 0, or without --who, --tool, --action, --outcome, --object.", looked, sinceText(filter.Since))
+		say(log, "No event matches, of %d looked at since %s. More: --since 0, or without --who, --tool, --action, --outcome, --object.", searched.Looked, sinceText(filter.Since))
 	case limit > 0 && found > limit:
 		say(log, "The last %d of %d events.", limit, found)
+	}
+	if searched.Damaged > 0 {
+		say(log, "Note: %d damaged lines were left out, the first: %s. What else was changed: %s audit verify", searched.Damaged, searched.First, self())
 	}
 	if !auditRuns(cmd.Context(), m) {
 		say(log, "Note: mesh-audit does not run now; what happens meanwhile is not shown yet, or lost. See: %s status", self())
