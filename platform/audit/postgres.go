@@ -34,12 +34,19 @@ type logReader struct {
 	roles   []string
 	message *logMessage           // that further lines may belong to
 	errors  map[string]logMessage // by process: an error whose statement may follow
-	skip    int                   // bytes that are not believed
-	at      position              // of what comes next
+	skip    int                   // further bytes that are not believed
+	gap     gap
+	at      position // of what comes next
 }
 
 func newLogReader(l ServerLog, at position) *logReader {
 	return &logReader{server: l.Server, roles: l.Roles, errors: map[string]logMessage{}, at: at}
+}
+
+// A gap is what was not believed, in one piece. A name with a line break began it.
+type gap struct {
+	name, begin, bytes int64 // where the name and the gap begin, how long it is
+	at                 time.Time
 }
 
 // done is where a reader that knows nothing has to begin.
@@ -50,6 +57,9 @@ func (r *logReader) done() position {
 	}
 	for _, m := range r.errors {
 		p.Offset = min(p.Offset, m.begin)
+	}
+	if r.skip > 0 || r.gap.bytes > 0 {
+		p.Offset = min(p.Offset, r.gap.name)
 	}
 	return p
 }
@@ -65,7 +75,7 @@ type logMessage struct {
 
 var (
 	logBegin = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}) UTC \[(\d+)\] <`)
-	logHead  = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}) UTC \[(\d+)\] <([^>]*)> ([^@]*)@(\S*) ([A-Z0-9]+):  ?(.*)$`)
+	logHead  = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}) UTC \[(\d+)\] <([^>]*)> ([^@]*)@(.*?) (LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG[1-5]?|DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT):  ?(.*)$`)
 	// duration: 0.123 ms  statement: SELECT 1, or execute NAME: SELECT $1
 	logStatement = regexp.MustCompile(`(?s)^(?:duration: ([0-9.]+) ms  )?(statement|execute [^:]*): (.*)$`)
 )
@@ -81,11 +91,12 @@ func (r *logReader) line(text string) (events []Event) {
 	broken := m == nil && logBegin.MatchString(text)
 	if r.skip > 0 && !broken {
 		r.skip -= len(text) + 1
+		r.unbelieved(text)
 		return nil
 	}
 	switch {
 	case m != nil:
-		events = r.flush()
+		events = append(r.endGap(), r.flush()...)
 		at, err := time.ParseInLocation("2006-01-02 15:04:05.000", m[1], time.UTC)
 		if err != nil {
 			return append(events, r.unreadable(time.Time{}))
@@ -96,11 +107,20 @@ func (r *logReader) line(text string) (events []Event) {
 		events = r.flush()
 		if r.skip > 0 { // the same again, before the message's detail
 			r.skip = forged
+			r.unbelieved(text)
 			return events
 		}
+		at, err := time.ParseInLocation("2006-01-02 15:04:05.000", text[:23], time.UTC)
+		if err != nil {
+			at = time.Time{} // the record puts in its own
+		}
+		if r.gap.bytes == 0 {
+			r.gap = gap{name: r.at.Offset, at: at}
+		}
 		r.skip = forged
-		at, _ := time.ParseInLocation("2006-01-02 15:04:05.000", text[:23], time.UTC)
 		events = append(events, r.unreadable(at))
+	case r.gap.bytes > 0: // goes on with a line that was not believed
+		r.unbelieved(text)
 	case r.message != nil && strings.HasPrefix(text, "\t"):
 		if len(r.message.text) < 64<<10 {
 			r.message.text += "\n" + text[1:]
@@ -109,8 +129,27 @@ func (r *logReader) line(text string) (events []Event) {
 	return events
 }
 
+func (r *logReader) unbelieved(text string) {
+	if r.gap.bytes == 0 {
+		r.gap.begin = r.at.Offset
+	}
+	r.gap.bytes += int64(len(text)) + 1
+}
+
+// endGap tells what was not believed: real statements may be among it, and who looks at
+// the log itself finds them there.
+func (r *logReader) endGap() []Event {
+	g := r.gap
+	r.skip, r.gap = 0, gap{}
+	if g.bytes == 0 {
+		return nil
+	}
+	return []Event{{At: g.at, Who: "mesh-audit", Tool: ToolAudit, Action: "gap", Object: r.server, Outcome: Failed,
+		Detail: fmt.Sprintf("%d bytes of the log, from byte %d on, follow a name with a line break: they may be of its making and are not kept", g.bytes, g.begin), ID: r.id(g.begin, "gap")}}
+}
+
 func (r *logReader) unreadable(at time.Time) Event {
-	return Event{At: at, Who: "unknown", Tool: ToolPostgreSQL, Action: "login", Object: r.server, Outcome: Refused, Detail: "a name with a line break"}
+	return Event{At: at, Who: "unknown", Tool: ToolPostgreSQL, Action: "login", Object: r.server, Outcome: Refused, Detail: "a name with a line break", ID: r.id(r.at.Offset, "name")}
 }
 
 // flush ends the message that is being read.
@@ -221,9 +260,10 @@ func (r *logReader) follow(file string) (events []Event, err error) {
 	return events, nil
 }
 
-// rest ends what was begun.
+// rest ends what was begun. A message is written at once: nothing that follows later is
+// of a name's making.
 func (r *logReader) rest() (events []Event) {
-	events = r.flush()
+	events = append(r.endGap(), r.flush()...)
 	for _, pid := range slices.Sorted(maps.Keys(r.errors)) {
 		events = append(events, r.failed(r.errors[pid], "")...)
 		delete(r.errors, pid)
@@ -231,10 +271,17 @@ func (r *logReader) rest() (events []Event) {
 	return r.identified(events)
 }
 
-// identified gives events the place in the log as ID: read again, they are kept once.
+// identified gives events the place in the log as ID: read again, they are kept once. Those
+// that have one stand for a place of their own, whatever is told beside them.
 func (r *logReader) identified(events []Event) []Event {
 	for i := range events {
-		events[i].ID = fmt.Sprintf("%s/%d/%d/%d/%s", r.server, r.at.Inode, r.at.Offset, i, events[i].Action)
+		if events[i].ID == "" {
+			events[i].ID = r.id(r.at.Offset, fmt.Sprintf("%d/%s", i, events[i].Action))
+		}
 	}
 	return events
+}
+
+func (r *logReader) id(offset int64, what string) string {
+	return fmt.Sprintf("%s/%d/%d/%s", r.server, r.at.Inode, offset, what)
 }

@@ -93,13 +93,75 @@ func TestLogReaderIsNotDeceived(t *testing.T) {
 	}
 }
 
+// A name that somebody without a password sends hides what others did from no reader: a
+// blank breaks nothing, and behind a line break it is said how much is not believed.
+func TestLogReaderHidesNothing(t *testing.T) {
+	const at = "2026-11-28 10:00:00.123 UTC "
+	const broken = at + "[6] <authentication> x\ny@sales FATAL:  password authentication failed for user \"x\n\ty\"\n"
+	short := func(n int) string {
+		return fmt.Sprintf("%s[9] <SELECT> alex@sales LOG:  statement: SELECT number%d\n", at, n)
+	}
+	long := at + "[9] <SELECT> alex@sales LOG:  statement: SELECT a,\n" + strings.Repeat("\tSELECT b,\n", 30)
+	login := "unknown login db refused: a name with a line break\n"
+	gap := func(text string, from int) string {
+		return fmt.Sprintf("mesh-audit gap db failed: %d bytes of the log, from byte %d on, follow a name with a line break: they may be of its making and are not kept\n", len(text), from)
+	}
+	first := strings.Index(broken, "\n") + 1
+	behind := broken[first:]
+	for name, c := range map[string]struct{ log, want string }{
+		"a blank in the database": {
+			at + "[6] <authentication> sarah@no such one FATAL:  password authentication failed for user \"sarah\"\n" +
+				at + "[9] <SELECT> alex@my sales LOG:  statement: SELECT a\n" + at + "[9] <SELECT> alex@my sales ERROR:  permission denied for table c\n" + at + "[9] <SELECT> alex@my sales STATEMENT:  SELECT c\n",
+			"sarah login db/no such one refused: password authentication failed\nalex query db/my sales ok: SELECT a\nalex query db/my sales refused: permission denied for table c; SELECT c\n",
+		},
+		"a severity in the database": {
+			at + "[6] <authentication> alex@x LOG:  statement: DROP TABLE t FATAL:  password authentication failed for user \"alex\"\n" + short(1),
+			"alex login db refused: a name that looks like a message\nalex query db/sales ok: SELECT number1\n",
+		},
+		"a line break": {
+			broken + short(1) + short(2) + short(3),
+			login + gap(behind+short(1)+short(2), first) + "alex query db/sales ok: SELECT number3\n",
+		},
+		"a line break, then a statement that begins in what is not believed": {
+			broken + long + short(4),
+			login + gap(behind+long, first) + "alex query db/sales ok: SELECT number4\n",
+		},
+		"again and again": {
+			broken + broken + short(1) + short(2) + short(3) + broken,
+			login + gap(behind+broken+short(1)+short(2), first) + "alex query db/sales ok: SELECT number3\n" + login + gap(behind, len(broken+broken+short(1)+short(2)+short(3))+first),
+		},
+	} {
+		if got := texts(read(t, c.log)); got != c.want {
+			t.Errorf("%s:\n%swant\n%s", name, got, c.want)
+		}
+	}
+	// What comes after the server was quiet is of nobody's making.
+	file := filepath.Join(t.TempDir(), "log")
+	r := newLogReader(ServerLog{Server: "db"}, position{})
+	var got []Event
+	for _, text := range []string{broken, broken, broken + short(1), broken + short(1)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		events, err := r.follow(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, events...)
+	}
+	if want := login + gap(behind, first) + "alex query db/sales ok: SELECT number1\n"; texts(got) != want {
+		t.Errorf("later:\n%swant\n%s", texts(got), want)
+	}
+}
+
 // A reader that dies at any place goes on without losing or doubling anything.
 func TestLogReaderGoesOn(t *testing.T) {
 	const at = "2026-11-28 10:00:00.123 UTC "
 	log := at + "[9] <SELECT> alex@sales LOG:  statement: SELECT a\n\tFROM b\n" +
 		at + "[9] <SELECT> alex@sales ERROR:  permission denied for table c\n" +
 		at + "[8] <SELECT> mia@sales LOG:  statement: SELECT d\n" +
-		at + "[9] <SELECT> alex@sales STATEMENT:  SELECT c\n"
+		at + "[9] <SELECT> alex@sales STATEMENT:  SELECT c\n" +
+		at + "[6] <authentication> x\ny@sales FATAL:  no\n" + strings.Repeat(at+"[8] <SELECT> mia@sales LOG:  statement: SELECT e\n", 4)
 	want := texts(read(t, log))
 	for cut := range len(log) {
 		file, dir := filepath.Join(t.TempDir(), "log"), t.TempDir()
