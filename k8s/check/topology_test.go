@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path"
@@ -216,6 +218,54 @@ func TestEnginesAreConfigured(t *testing.T) {
 	for _, m := range of[*corev1.ConfigMap](o) {
 		if strings.HasPrefix(m.Name, "trino-catalogs-") && len(m.Data) != len(entries) {
 			t.Errorf("%d catalogs, platform/trino has %d: list them in platform/trino/kustomization.yaml", len(m.Data), len(entries))
+		}
+	}
+}
+
+// The classes around Trino's password file lie where one machine has them: in
+// the folder of that plugin, all of them, with what names them.
+func TestTrinoThrottles(t *testing.T) {
+	const folder = "../../platform/trino/java"
+	want := map[string]string{}
+	err := filepath.WalkDir(folder, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(name) == ".java" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		want[strings.TrimPrefix(name, folder+"/")] = string(text)
+		return err
+	})
+	if err != nil || len(want) < 2 {
+		t.Fatalf("%d files, %v", len(want), err)
+	}
+	for _, o := range overlays(t) {
+		got := map[string]string{}
+		for _, w := range o.workloads() {
+			if w.Name != "trino-coordinator" {
+				continue
+			}
+			c := w.Pod.Spec.Containers[0]
+			for _, v := range w.Pod.Spec.Volumes {
+				if v.ConfigMap == nil {
+					continue
+				}
+				mounted := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+					return m.Name == v.Name && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+						return e.Name == "TRINO_PLUGIN_DIR" && m.MountPath == e.Value+"/password-authenticators/throttle"
+					})
+				})
+				for _, m := range of[*corev1.ConfigMap](o) {
+					if !mounted || m.Name != v.ConfigMap.Name {
+						continue
+					}
+					for _, item := range v.ConfigMap.Items {
+						got[item.Path] = m.Data[item.Key] + string(m.BinaryData[item.Key])
+					}
+				}
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: the files of the plugin are %q, platform/trino/java has %q", o.name, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 		}
 	}
 }

@@ -103,7 +103,7 @@ func TestPasswordsOfSourcesComeByTheEnvironment(t *testing.T) {
 	if err := os.MkdirAll(d.TLS(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	m := state.Mesh{Profile: state.ProfileFull, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}, Sources: []state.Source{crm, weather}}
+	m := state.Mesh{Profile: state.ProfileFull, Tools: state.Tools{Trino: packageOfTrino(t), Java: "/opt/java"}, Sources: []state.Source{crm, weather}}
 	if _, err := Local(d, m, s); err == nil || !strings.Contains(err.Error(), "sources/crm") {
 		t.Errorf("without its password: %v", err)
 	}

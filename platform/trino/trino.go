@@ -23,7 +23,12 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-//go:embed etc worker
+// The classes are java/*.java compiled, for the Java runtime that package fetch
+// obtains has no compiler, and users need none. A test compiles the sources
+// again and compares.
+//
+//go:generate go test -run TestClassesAreTheirSources -update
+//go:embed etc worker java/*.class java/META-INF
 var files embed.FS
 
 const loopback = "127.0.0.1"
@@ -56,6 +61,7 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	var (
 		etc       = filepath.Join(d.Trino(), "etc")
 		data      = filepath.Join(d.Trino(), "data")
+		plugins   = filepath.Join(d.Trino(), "plugin")
 		passwords = filepath.Join(d.Trino(), "password.db")
 		groups    = filepath.Join(d.Trino(), "groups.txt")
 		tokens    = TokenKeyFile(d)
@@ -70,6 +76,10 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 		return Command{}, err
 	}
 	version, err := WriteFiles(etc, m.Lake(), rules, m.Sources)
+	if err != nil {
+		return Command{}, err
+	}
+	classes, err := writePlugins(plugins, filepath.Join(m.Tools.Trino, "plugin"))
 	if err != nil {
 		return Command{}, err
 	}
@@ -93,8 +103,9 @@ func Local(d state.Dir, m state.Mesh, s *secrets.Store) (cmd Command, err error)
 	if err != nil {
 		return Command{}, err
 	}
-	cmd.Version = version
+	cmd.Version = version + classes
 	cmd.Env = append(cmd.Env,
+		"TRINO_PLUGIN_DIR="+plugins,
 		"TRINO_HTTPS_PORT="+strconv.Itoa(m.Port(topology.PortTrino)),
 		"TRINO_KEYSTORE="+keystore,
 		"TRINO_PASSWORDS_FILE="+passwords,

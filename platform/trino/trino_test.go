@@ -25,7 +25,7 @@ func TestLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := state.Mesh{PortOffset: 1000, Profile: state.ProfileFull, Tools: state.Tools{Trino: "/opt/trino", Java: "/opt/java"}}
+	m := state.Mesh{PortOffset: 1000, Profile: state.ProfileFull, Tools: state.Tools{Trino: packageOfTrino(t), Java: "/opt/java"}}
 	cmd, err := Local(d, m, s)
 	if err != nil {
 		t.Fatal(err)
