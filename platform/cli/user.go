@@ -304,7 +304,7 @@ func (m *startedMesh) awaitLogin(ctx context.Context, name, password string, ope
 	defer func() { _ = client.Close() }()
 	for {
 		_, err := client.Texts(ctx, "SELECT 1")
-		if _, refused := errors.AsType[*query.LoginError](err); err == nil && opens || refused && !opens {
+		if login, refused := errors.AsType[*query.LoginError](err); err == nil && opens || refused && !login.Throttled && !opens {
 			return nil
 		}
 		select {

@@ -62,9 +62,17 @@ func (e *UnreachableError) Error() string {
 }
 
 // A LoginError tells that Trino does not accept the person's password.
-type LoginError struct{ User string }
+type LoginError struct {
+	User string
+	// Throttled tells that Trino did not look at the password: others were tried
+	// for the name (platform/trino/java).
+	Throttled bool
+}
 
 func (e *LoginError) Error() string {
+	if e.Throttled {
+		return fmt.Sprintf("too many wrong passwords were sent to Trino for %s; try again in a minute", e.User)
+	}
 	return fmt.Sprintf("Trino refused the password of %s: its password file and the mesh's secrets differ; \"meesh up\" writes it anew", e.User)
 }
 
@@ -103,7 +111,7 @@ func (c *Client) classify(ctx context.Context, statement string, err error) erro
 	case errors.As(err, &failed):
 		switch failed.StatusCode {
 		case http.StatusUnauthorized:
-			return &LoginError{c.cfg.User}
+			return &LoginError{c.cfg.User, strings.Contains(fmt.Sprint(failed.Reason), "Too many wrong passwords")}
 		case 0, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 			return &UnreachableError{c.cfg.Address, rootCause(err).Error()}
 		}

@@ -45,6 +45,10 @@ func newFakeTrino(t *testing.T, pages ...func(r *http.Request) string) *fakeTrin
 
 func (f *fakeTrino) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	user, password, _ := r.BasicAuth()
+	if password == "the sixth" {
+		http.Error(w, "Access Denied: Too many wrong passwords for mike. Try again in a minute.", http.StatusUnauthorized)
+		return
+	}
 	if user != "mike" || password != "secret" {
 		http.Error(w, "Access Denied: Invalid credentials", http.StatusUnauthorized)
 		return
@@ -234,8 +238,12 @@ func TestWrongPassword(t *testing.T) {
 	f := newFakeTrino(t)
 	_, err := f.client(t, "wrong").Run(context.Background(), "select n", csvTo(t, io.Discard), nil)
 	var login *LoginError
-	if !errors.As(err, &login) || login.User != "mike" {
+	if !errors.As(err, &login) || login.User != "mike" || login.Throttled || !strings.Contains(err.Error(), "refused the password of mike") {
 		t.Errorf("got %v, want *LoginError of mike", err)
+	}
+	_, err = f.client(t, "the sixth").Run(context.Background(), "select n", csvTo(t, io.Discard), nil)
+	if !errors.As(err, &login) || !login.Throttled || !strings.Contains(err.Error(), "try again in a minute") {
+		t.Errorf("got %v, want that Trino waits", err)
 	}
 }
 
