@@ -14,7 +14,8 @@ type Config struct {
 	// Logs of PostgreSQL servers, and databases with the request logs of services.
 	Logs        []ServerLog  `json:"logs"`
 	RequestLogs []RequestLog `json:"request_logs"`
-	// TrinoLog says which events Trino could not send; empty for none.
+	// TrinoLog says which events Trino could not send, and which log-ins it
+	// refused; empty for none.
 	TrinoLog string `json:"trino_log,omitempty"`
 	// Grafana's database; nil where none runs.
 	Grafana *GrafanaDatabase `json:"grafana,omitempty"`

@@ -149,7 +149,7 @@ func (f *follower) trinoLog() error {
 	if err != nil {
 		return err
 	}
-	events := unsentEvents(text)
+	events := append(unsentEvents(text), refusedLogIns(text)...)
 	if replaced != nil {
 		events = append(events, *replaced)
 	}

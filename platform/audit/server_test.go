@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -177,5 +179,47 @@ func TestUnsentEvents(t *testing.T) {
 	events := unsentEvents([]byte(log))
 	if len(events) != 2 || events[0].Object != "trino query 20261128_160105_00002_93ucm" || events[1].Object != "trino query q2" || events[0].At.Format(time.RFC3339) != "2026-11-28T16:01:58Z" {
 		t.Errorf("%+v", events)
+	}
+}
+
+// Lines of Trino 476, and one that somebody else's logger wrote.
+const refusedLines = "2026-11-28T19:39:34.216Z\tWARN\thttp-worker-129\tThrottledPasswords\tRefused log-in 10 of mike: wrong password\n" +
+	"2026-11-28T19:39:34.239Z\tWARN\thttp-worker-135\tThrottledPasswords\tRefused log-in 11 of emma: too many wrong passwords\n" +
+	"2026-11-28T19:39:34.239Z\tWARN\thttp-worker-135\tThrottledPasswords\tRefused log-in 12 of emma: too many wrong passwords; others of this minute are not listed\n" +
+	"2026-11-28T19:39:34.468Z\tWARN\thttp-worker-133\tThrottledPasswords\tRefused log-in 14 of (unknown): no such name\n" +
+	"2026-11-28T19:39:34.468Z\tWARN\thttp-worker-133\tio.trino.Any\tRefused log-in 15 of sam: wrong password\n" +
+	"2026-11-28T19:39:35.003Z\tINFO\tdispatcher-query-1\tio.trino.event.QueryMonitor\tTIMELINE: Query q1 :: FINISHED\n"
+
+// What Trino refused is told once, however often its log is read.
+func TestRefusedLogIns(t *testing.T) {
+	c := Config{Dir: t.TempDir(), TrinoLog: path.Join(t.TempDir(), "trino.log")}
+	if err := os.WriteFile(c.TrinoLog, []byte(refusedLines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record := open(t, c.Dir, DefaultLimits)
+	for range 2 { // the second knows nothing of the first
+		f, err := newFollower(c, record, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.trinoLog(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	if _, err := Search(c.Dir, Filter{}, func(e Entry) error {
+		got = append(got, fmt.Sprintf("%s %s %s %s %s %s", e.At.Format(time.RFC3339Nano), e.Who, e.Tool, e.Action, e.Outcome, e.Detail))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"2026-11-28T19:39:34.216Z mike trino login refused wrong password",
+		"2026-11-28T19:39:34.239Z emma trino login refused too many wrong passwords",
+		"2026-11-28T19:39:34.239Z emma trino login refused too many wrong passwords; others of this minute are not listed",
+		"2026-11-28T19:39:34.468Z (unknown) trino login refused no such name",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n%s", strings.Join(got, "\n"))
 	}
 }

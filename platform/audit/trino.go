@@ -76,6 +76,27 @@ func unsentEvents(text []byte) (events []Event) {
 	return events
 }
 
+// refusedLogIn is what the plugin in platform/trino/java logs of a password that
+// was refused, or not even looked at. Its numbers begin again with each start.
+var refusedLogIn = regexp.MustCompile(`^(\S+)\tWARN\t[^\t]*\tThrottledPasswords\tRefused log-in (\d+) of (\S+): (.+)$`)
+
+// refusedLogIns tells of the log-ins that Trino's log says were refused.
+func refusedLogIns(text []byte) (events []Event) {
+	for l := range bytes.Lines(text) {
+		m := refusedLogIn.FindSubmatch(bytes.TrimRight(l, "\n"))
+		if m == nil {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, string(m[1]))
+		if err != nil {
+			continue
+		}
+		events = append(events, Event{At: at, Who: string(m[3]), Tool: ToolTrino, Action: "login", Outcome: Refused,
+			Detail: string(m[4]), ID: fmt.Sprintf("trino-login/%s/%s", m[1], m[2])})
+	}
+	return events
+}
+
 // notUnderstood are Trino's errors of a statement whose words may be anything.
 var notUnderstood = []string{"SYNTAX_ERROR", "COLUMN_NOT_FOUND", "CATALOG_NOT_FOUND", "SCHEMA_NOT_FOUND", "TABLE_NOT_FOUND", "FUNCTION_NOT_FOUND", "TYPE_NOT_FOUND"}
 
