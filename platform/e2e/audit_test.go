@@ -59,7 +59,7 @@ func (m *mesh) testAudit(t *testing.T) {
 	}
 	m.run(t, 1, "query", "--as", "sam", "SELECT "+canary[:6]+" FROM sales.public.customers")
 	m.untilAudited(t, 1, "--who", "sam", "--outcome", "failed")
-	m.untilAudited(t, 1, "--tool", "trino", "--outcome", "refused")
+	m.untilAudited(t, 1, "--tool", "trino", "--action", "query", "--outcome", "refused")
 	m.untilAudited(t, 1, "--tool", "api", "--action", "use-key", "--who", "sales-reader")
 	m.untilAudited(t, 1, "--tool", "api", "--outcome", "refused")
 

@@ -31,6 +31,7 @@ func TestMesh(t *testing.T) {
 		{"revenue follows a paid order", m.testRevenue},
 		{"marketing takes in a batch", m.testBatch},
 		{"demo after writes", m.testDemoAfterWrites},
+		{"guesses at Trino are slowed down", m.testGuesses},
 		{"who did what is in the record", m.testAudit},
 		{"a database becomes a catalog", m.testSource},
 		{"wrong usage of a running mesh", m.testWrongUsage},

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -99,14 +100,45 @@ func (m *mesh) testInterruptedQuery(t *testing.T) {
 	m.until(t, "it is cancelled on the server", look("FAILED USER_CANCELED"))
 }
 
-func (m *mesh) testLogin(t *testing.T) {
+// A login asks Trino for one thing, with a password or a header only.
+type login func(user, password, header string) (status int, said string)
+
+func (m *mesh) login(t *testing.T) login {
+	t.Helper()
 	ca := m.run(t, 0, "ca").stdout
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(ca)) {
 		t.Fatalf("meesh ca shows no certificate: %s", ca)
 	}
 	https := &http.Client{Timeout: client.Timeout, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	alex := m.credential(t, "alex")
+	return func(user, password, header string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(m.ctx, http.MethodPost,
+			fmt.Sprintf("https://localhost:%d/v1/statement", m.port(topology.PortTrino)), strings.NewReader("SELECT 1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if user != "" {
+			req.SetBasicAuth(user, password)
+		}
+		if header != "" {
+			req.Header.Set("X-Trino-User", header)
+		}
+		resp, err := https.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		said, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(said)
+	}
+}
+
+func (m *mesh) testLogin(t *testing.T) {
+	login, alex := m.login(t), m.credential(t, "alex")
 	for _, c := range []struct {
 		name, user, password, header string
 		want                         int
@@ -116,25 +148,60 @@ func (m *mesh) testLogin(t *testing.T) {
 		{"password of another", "mike", alex, "", http.StatusUnauthorized},
 		{"right password", "alex", alex, "", http.StatusOK},
 	} {
-		req, err := http.NewRequestWithContext(m.ctx, http.MethodPost,
-			fmt.Sprintf("https://localhost:%d/v1/statement", m.port(topology.PortTrino)), strings.NewReader("SELECT 1"))
-		if err != nil {
-			t.Fatal(err)
+		if got, said := login(c.user, c.password, c.header); got != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.name, got, c.want, said)
 		}
-		if c.user != "" {
-			req.SetBasicAuth(c.user, c.password)
+	}
+}
+
+// Nobody else uses mia here, who has not been in before; sam has.
+func (m *mesh) testGuesses(t *testing.T) {
+	login, mia, sam := m.login(t), m.credential(t, "mia"), m.credential(t, "sam")
+	if status, said := login("sam", sam, ""); status != http.StatusOK {
+		t.Fatalf("sam: %d %s", status, said)
+	}
+	const canary = "geheim-4711"
+	guess := func(user, want string, n int) {
+		t.Helper()
+		if status, said := login(user, fmt.Sprintf("%s-%d", canary, n), ""); status != http.StatusUnauthorized || !strings.Contains(said, want) {
+			t.Errorf("guess %d for %s: %d %s, want %s", n, user, status, said, want)
 		}
-		if c.header != "" {
-			req.Header.Set("X-Trino-User", c.header)
+	}
+	for n := range 5 {
+		guess("mia", "Invalid credentials", n)
+		guess("sam", "Invalid credentials", n)
+	}
+	guess("sam", "Too many wrong passwords for sam. Try again in a minute.", 5)
+	if status, said := login("mia", mia, ""); status != http.StatusUnauthorized || !strings.Contains(said, "Too many wrong passwords for mia. Try again in a minute.") {
+		t.Errorf("mia after five guesses: %d %s", status, said)
+	}
+	for user, password := range map[string]string{"sam": sam, "alex": m.credential(t, "alex")} {
+		if status, said := login(user, password, ""); status != http.StatusOK {
+			t.Errorf("%s while somebody guesses: %d %s", user, status, said)
 		}
-		resp, err := https.Do(req)
-		if err != nil {
-			t.Fatal(err)
+	}
+	if r := m.run(t, 1, "query", "--as", "mia", "SELECT 1"); !strings.Contains(r.stderr, "try again in a minute") {
+		t.Errorf("meesh query as mia: %s", r)
+	}
+	guess(canary, "Invalid credentials", 0)
+
+	for who, want := range map[string][]string{
+		"mia":       {"wrong password", "wrong password", "wrong password", "wrong password", "wrong password", "too many wrong passwords", "too many wrong passwords"},
+		"sam":       {"wrong password", "wrong password", "wrong password", "wrong password", "wrong password", "too many wrong passwords"},
+		"(unknown)": {"no such name"},
+	} {
+		var got []string
+		for _, e := range m.untilAudited(t, len(want), "--tool", "trino", "--action", "login", "--outcome", "refused", "--who", who) {
+			got = append(got, e.Detail)
 		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != c.want {
-			t.Errorf("%s: %d, want %d", c.name, resp.StatusCode, c.want)
+		// meesh may ask more than once.
+		if !slices.Equal(got[:len(want)], want) {
+			t.Errorf("the record has of %s: %q", who, got)
 		}
+	}
+	text, err := os.ReadFile(m.home.Log("trino"))
+	if err != nil || strings.Contains(string(text), canary) {
+		t.Errorf("Trino's log holds what may be a password, or: %v", err)
 	}
 }
 
