@@ -38,9 +38,7 @@ type Policy struct {
 	Groups   map[string]Rights                   `yaml:"groups"`
 	People   map[string]struct{ Clear []string } `yaml:"people"`
 	Services map[string]Rights                   `yaml:"services"`
-	// Sources are the rights on catalogs that a mesh has beside its own.
-	Sources struct{ Read []string } `yaml:"sources"`
-	Limits  Limits                  `yaml:"limits"`
+	Limits   Limits                              `yaml:"limits"`
 }
 
 // Rights of a group, or of a service user.
@@ -172,11 +170,6 @@ func (p *Policy) check() error {
 			}
 		}
 	}
-	for _, g := range p.Sources.Read {
-		if _, ok := p.Groups[g]; !ok {
-			bad("sources: no group %q", g)
-		}
-	}
 	if l := p.Limits; l.ExecutionTime <= 0 || l.TrustedExecutionTime < l.ExecutionTime {
 		bad("limits: execution_time %s, trusted_execution_time %s", l.ExecutionTime, l.TrustedExecutionTime)
 	}
@@ -191,6 +184,16 @@ func (p *Policy) check() error {
 
 // GroupNames are the groups that a person can be in, sorted.
 func (p *Policy) GroupNames() []string { return slices.Sorted(maps.Keys(p.Groups)) }
+
+// AnEngineer is the first of the people who is one; a mesh always has one.
+func AnEngineer(people []topology.Person) (name string, err error) {
+	for _, p := range people {
+		if p.Group == Engineers {
+			return p.Name, nil
+		}
+	}
+	return "", errors.New("nobody is in the group " + Engineers)
+}
 
 // Does says in words what a person, or a service user, may do.
 func (p *Policy) Does(who topology.Person) string {

@@ -40,8 +40,7 @@ func mask(catalog, column, kind string) string {
 // A Source is a catalog that a mesh has beside its own, added by "meesh source add".
 type Source struct {
 	Catalog string
-	// Read are groups that read all of it; nil means those of the policy.
-	Read []string
+	Read    []string // groups that read all of it; engineers own it
 }
 
 // A who is whom a rule is for; user and group must both fit.
@@ -167,14 +166,10 @@ func (p *Policy) Rules(people []topology.Person, sources []Source) ([]byte, erro
 		tables = append(tables, t...)
 	}
 	for _, s := range sources {
-		readers := s.Read
-		if readers == nil {
-			readers = p.Sources.Read
-		}
-		if len(readers) == 0 {
+		if len(s.Read) == 0 {
 			continue
 		}
-		group := who{Group: strings.Join(readers, "|")}
+		group := who{Group: strings.Join(s.Read, "|")}
 		catalogs = append(catalogs, catalogRule{group, s.Catalog, "read-only"})
 		tables = append(tables, tableRule{who: group, Catalog: s.Catalog, Privileges: toRead})
 	}
@@ -258,7 +253,7 @@ func (p *Policy) subjects(people []topology.Person) []subject {
 	return all
 }
 
-// own tells whether a pattern is for this subject: those with a person's name
+// takes tells whether a pattern is for this subject: those with a person's name
 // are the person's, all others the group's.
 func (s subject) takes(pattern string) (string, bool) {
 	if s.name != "" {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -351,12 +352,20 @@ print(json.dumps({"rows": count, "revenue": revenue, "summed": float(results.rev
 		return "", err
 	}
 	// Read with another key than alex's, not through Trino.
-	secret, err := d.mesh.Secrets.StoreKey("mike")
+	people, err := d.mesh.Secrets.Persons()
+	if err != nil {
+		return "", err
+	}
+	engineer, err := policy.AnEngineer(people)
+	if err != nil {
+		return "", err
+	}
+	secret, err := d.mesh.Secrets.StoreKey(engineer)
 	if err != nil {
 		return "", err
 	}
 	client, err := minio.New(strings.TrimPrefix(d.mesh.address(topology.PortObjectStore), "http://"), &minio.Options{
-		Creds: credentials.NewStaticV4("mike", secret, ""), Region: objectstore.Region, BucketLookup: minio.BucketLookupPath,
+		Creds: credentials.NewStaticV4(engineer, secret, ""), Region: objectstore.Region, BucketLookup: minio.BucketLookupPath,
 	})
 	if err != nil {
 		return "", err
@@ -368,7 +377,7 @@ print(json.dumps({"rows": count, "revenue": revenue, "summed": float(results.rev
 	defer func() { _ = object.Close() }()
 	content, err := io.ReadAll(object)
 	if err != nil {
-		return "", fmt.Errorf("read %s as mike: %w", key, err)
+		return "", fmt.Errorf("read %s as %s: %w", key, engineer, err)
 	}
 	if err := same("bytes of the file and of the object", len(content), found.Bytes); err != nil {
 		return "", err

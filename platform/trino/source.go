@@ -68,8 +68,7 @@ s3.aws-secret-key=${ENV:S3_SECRET_KEY}
 func sourceRights(sources []state.Source) []policy.Source {
 	var all []policy.Source
 	for _, s := range sources {
-		// Not nil, which would mean those of the policy.
-		all = append(all, policy.Source{Catalog: s.Name, Read: append([]string{}, s.Groups...)})
+		all = append(all, policy.Source{Catalog: s.Name, Read: s.Groups})
 	}
 	return all
 }
