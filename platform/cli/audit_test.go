@@ -21,7 +21,7 @@ func stopped(t *testing.T) (state.Dir, *secrets.Store) {
 	t.Setenv(state.HomeVariable, string(d))
 	store, _, err := secrets.Ensure(d.Secrets(), "")
 	if err == nil {
-		err = state.Save(d, state.Mesh{})
+		err = state.Save(d, state.Mesh{PortOffset: 20_000}) // where no other mesh listens
 	}
 	if err != nil {
 		t.Fatal(err)

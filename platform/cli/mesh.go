@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"github.com/datameesh/datameesh/platform/control"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 )
@@ -32,6 +33,15 @@ func openMesh() (*startedMesh, error) {
 		return nil, err
 	}
 	return &startedMesh{dir, m, s}, nil
+}
+
+// engineer is one of the mesh's engineers, who may do what a command does for anybody.
+func (m *startedMesh) engineer() (string, error) {
+	people, err := m.secrets.Persons()
+	if err != nil {
+		return "", err
+	}
+	return policy.AnEngineer(people)
 }
 
 // openSecrets opens the secrets of the mesh. Those of a mesh that root started

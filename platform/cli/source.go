@@ -18,6 +18,7 @@ import (
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/source"
 	"github.com/datameesh/datameesh/platform/state"
@@ -282,16 +283,7 @@ func (s *sourceChange) checkNew(added state.Source) error {
 	if added.Prefix != "" && !s.mesh.Lake() {
 		return &exitError{exitUnreachable, fmt.Errorf("this mesh has no object store (profile %s); give it one: %s up --profile %s", s.mesh.Profile, self(), state.ProfileFull)}
 	}
-	people, err := s.secrets.People()
-	if err != nil {
-		return err
-	}
-	var groups []string
-	for _, p := range people {
-		if !slices.Contains(groups, p.Group) {
-			groups = append(groups, p.Group)
-		}
-	}
+	groups := policy.TheMesh().GroupNames()
 	for _, g := range added.Groups {
 		if !slices.Contains(groups, g) {
 			return &source.InvalidError{Reason: fmt.Sprintf("--allow %s: there is no group of that name; choose of %s", g, strings.Join(groups, ", "))}
@@ -421,12 +413,18 @@ func (s *sourceChange) apply(ctx context.Context, m state.Mesh, password control
 	if err := state.Save(s.dir, m); err != nil {
 		return err
 	}
+	return s.restart(ctx, status)
+}
+
+// restart has Trino read its catalogs anew, and waits until it has. before is what its
+// coordinator is now.
+func (s *sourceChange) restart(ctx context.Context, before supervise.Status) error {
 	say(s.log, "Trino restarts to read its catalogs; up to a minute.")
 	if err := s.reconcile(ctx); err != nil {
 		return err
 	}
 	var failed error
-	err = s.client.Watch(ctx, func(r control.Report) bool {
+	err := s.client.Watch(ctx, func(r control.Report) bool {
 		waiting := false
 		for _, c := range r.Components {
 			if c.Group != local.Trino || c.Name != "trino" && !strings.HasPrefix(c.Name, "trino-") {
@@ -436,7 +434,7 @@ func (s *sourceChange) apply(ctx context.Context, m state.Mesh, password control
 			case c.State == supervise.Failed || c.Failures >= 2:
 				failed = fmt.Errorf("%s does not start: %s\n%s", c.Name, c.Error, strings.Join(c.LogTail, "\n"))
 				return false
-			case !c.Ready, c.Name == "trino" && c.PID == status.PID:
+			case !c.Ready, c.Name == "trino" && c.PID == before.PID:
 				waiting = true
 			}
 		}
@@ -494,11 +492,59 @@ func (s *sourceChange) forget(ctx context.Context, gone state.Source) error {
 		return err
 	}
 	// The descriptions of the tables, not their files.
-	listed := client.ListObjects(ctx, objectstore.Lake, minio.ListObjectsOptions{Prefix: trino.SourceFolder(gone.Name), Recursive: true})
-	for failed := range client.RemoveObjects(ctx, objectstore.Lake, listed, minio.RemoveObjectsOptions{}) {
+	left, err := descriptions(ctx, client, gone.Name)
+	if err != nil {
+		return err
+	}
+	objects := make(chan minio.ObjectInfo, len(left))
+	for _, object := range left {
+		objects <- object
+	}
+	close(objects)
+	for failed := range client.RemoveObjects(ctx, objectstore.Lake, objects, minio.RemoveObjectsOptions{}) {
 		return fmt.Errorf("remove the descriptions of %s: %s: %w", gone.Name, failed.ObjectName, failed.Err)
 	}
 	return nil
+}
+
+// descriptions are the objects that describe the tables of a source of files.
+func descriptions(ctx context.Context, client *minio.Client, name string) (all []minio.ObjectInfo, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the listing
+	for object := range client.ListObjects(ctx, objectstore.Lake, minio.ListObjectsOptions{Prefix: trino.SourceFolder(name), Recursive: true}) {
+		if object.Err != nil {
+			return nil, fmt.Errorf("list the descriptions of %s: %w", name, object.Err)
+		}
+		all = append(all, object)
+	}
+	return all, nil
+}
+
+// leftOf finds what was left of a source that no list names, by a removal that was cut off;
+// false when there is nothing.
+func (s *sourceChange) leftOf(ctx context.Context, name string) (left state.Source, found bool, err error) {
+	if err := source.CheckName(name, nil); err != nil {
+		return left, false, nil //nolint:nilerr // nothing ever had such a name
+	}
+	left.Name = name
+	if found, err = s.secrets.HasSource(name); err != nil {
+		return left, false, fmt.Errorf("look for the password of %s: %w", name, err)
+	}
+	if !s.mesh.Lake() {
+		return left, found, nil
+	}
+	client, err := s.storeClient()
+	if err != nil {
+		return left, false, err
+	}
+	objects, err := descriptions(ctx, client, name)
+	if err != nil {
+		return left, false, err
+	}
+	if len(objects) > 0 {
+		left.Prefix, found = trino.SourceFolder(name), true
+	}
+	return left, found, nil
 }
 
 // An expectation is what a source must show through Trino, found without it.
@@ -517,7 +563,10 @@ func (e expectation) schema() string {
 
 // check asks Trino for the source as an engineer, and as somebody who may not see it.
 func (s *sourceChange) check(ctx context.Context, added state.Source, expect expectation) error {
-	const engineer = "mike"
+	engineer, err := s.engineer()
+	if err != nil {
+		return err
+	}
 	client, err := s.startedMesh.client(engineer, sourceProgram)
 	if err != nil {
 		return err
@@ -613,15 +662,7 @@ func removeSource(c *cobra.Command, name string, wait time.Duration) (err error)
 	defer unlock()
 	i := slices.IndexFunc(s.mesh.Sources, func(x state.Source) bool { return x.Name == name })
 	if i < 0 {
-		var names []string
-		for _, x := range s.mesh.Sources {
-			names = append(names, x.Name)
-		}
-		hint := "none was added"
-		if len(names) > 0 {
-			hint = "there are: " + strings.Join(names, ", ")
-		}
-		return &exitError{exitUsage, fmt.Errorf("no source is called %q; %s", name, hint)}
+		return s.removeLeft(ctx, name)
 	}
 	gone := s.mesh.Sources[i]
 	if err := s.drain(ctx, wait); err != nil {
@@ -634,12 +675,57 @@ func removeSource(c *cobra.Command, name string, wait time.Duration) (err error)
 	after := s.mesh
 	after.Sources = slices.Delete(slices.Clone(s.mesh.Sources), i, i+1)
 	begin := time.Now()
-	if err = s.apply(ctx, after, control.SourcePassword{}); err != nil {
+	status, err := s.trino(ctx)
+	if err != nil {
 		return err
 	}
-	if err = s.forget(ctx, gone); err != nil {
+	if err = s.take(ctx, gone, after, status); err != nil {
 		return err
 	}
 	say(s.log, "%s is gone; Trino was away for %.0f s. Its data was not touched.", name, time.Since(begin).Seconds())
+	return nil
+}
+
+// take makes the mesh have no such source any more. What is left of it goes also when Trino
+// does not restart, or after Ctrl-C: it stands in no list then, so nobody would look for it.
+func (s *sourceChange) take(ctx context.Context, gone state.Source, after state.Mesh, trino supervise.Status) error {
+	if err := state.Save(s.dir, after); err != nil {
+		return err
+	}
+	err := s.restart(ctx, trino)
+	forgetting, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if forgetErr := s.forget(forgetting, gone); forgetErr != nil {
+		return errors.Join(err, fmt.Errorf("%w; what is left of %s goes with: %s source rm %[2]s", forgetErr, gone.Name, self()))
+	}
+	if err != nil {
+		return fmt.Errorf("%s was removed, and Trino may not have restarted yet: %w; see: %s status", gone.Name, err, self())
+	}
+	return nil
+}
+
+// removeLeft forgets what a removal that was cut off has left of a source.
+func (s *sourceChange) removeLeft(ctx context.Context, name string) error {
+	left, found, err := s.leftOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !found {
+		var names []string
+		for _, x := range s.mesh.Sources {
+			names = append(names, x.Name)
+		}
+		hint := "none was added"
+		if len(names) > 0 {
+			hint = "there are: " + strings.Join(names, ", ")
+		}
+		return &exitError{exitUsage, fmt.Errorf("no source is called %q; %s", name, hint)}
+	}
+	err = s.forget(ctx, left)
+	s.audit(ctx, "remove-source", name, err, "what an earlier removal had left")
+	if err != nil {
+		return err
+	}
+	say(s.log, "%s was removed before; what was left of it is gone now.", name)
 	return nil
 }

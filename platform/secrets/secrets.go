@@ -287,6 +287,15 @@ func (s *Store) Source(name string) (string, error) {
 	return s.read(Secret{Kind: KindSource, Name: name}.file())
 }
 
+// HasSource tells whether there is one.
+func (s *Store) HasSource(name string) (bool, error) {
+	_, err := s.kept.read(Secret{Kind: KindSource, Name: name}.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // SetSource keeps the password of a data source; an empty one removes it.
 func (s *Store) SetSource(name, password string) error {
 	file := Secret{Kind: KindSource, Name: name}.file()
