@@ -218,12 +218,14 @@ func (r *Record) rotate() error {
 	if err != nil {
 		return err
 	}
-	if r.file != nil {
-		if err := errors.Join(r.file.Sync(), r.file.Close()); err != nil {
-			return err
+	// The new one is taken over first: it would be in the way of the next attempt else.
+	before := r.file
+	r.file, r.name, r.size = file, name, 0
+	if before != nil {
+		if err := errors.Join(before.Sync(), before.Close()); err != nil {
+			return fmt.Errorf("end the file before %s: %w", name, err)
 		}
 	}
-	r.file, r.name, r.size = file, name, 0
 	return r.drop()
 }
 

@@ -273,6 +273,32 @@ func TestRecordRotates(t *testing.T) {
 	}
 }
 
+// A file that cannot be ended well is said once, and the record goes on in the next.
+func TestRecordRotatesAfterAFault(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, DefaultLimits)
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	r.now = func() time.Time { return now }
+	keep(t, r, event("alex", now))
+	now = now.AddDate(0, 0, 1)
+	if err := r.file.Close(); err != nil { // so it can neither be synced nor closed
+		t.Fatal(err)
+	}
+	if err := r.Append(event("mike", now)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the fault is not said: %v", err)
+	}
+	keep(t, r, event("mike", now)) // who sends comes again
+	if got := found(t, dir, Filter{}); got != "1 alex, 2 mike" {
+		t.Error(got)
+	}
+	if files, err := recordFiles(dir); err != nil || len(files) != 2 {
+		t.Errorf("%v %v", files, err)
+	}
+	if _, _, err := Verify(dir, testKey, Head{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A full disk: the sender is told, and the record stays whole.
 func TestAppendToAFullDisk(t *testing.T) {
 	dir := t.TempDir()
