@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -268,13 +269,14 @@ func writeReport(cmd *cobra.Command, page *report.Page, format, panel, out strin
 		}
 		return nil
 	}
-	temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
+	// With the mode that a file made here has: CreateTemp's would be the owner's alone.
+	temp, err := os.OpenFile(filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+"-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // less the umask
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	defer func() { _ = os.Remove(temp.Name()) }() // gone after the rename
 	_, err = temp.Write(b.Bytes())
-	err = errors.Join(err, temp.Chmod(0o644), temp.Close())
+	err = errors.Join(err, temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), out)
 	}

@@ -1,14 +1,38 @@
 package cli
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/datameesh/datameesh/platform/report"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/topology"
 )
+
+// A report is for whom the umask says, as any file that one makes.
+func TestReportFollowsTheUmask(t *testing.T) {
+	for umask, want := range map[int]os.FileMode{0o022: 0o644, 0o027: 0o640, 0o077: 0o600} {
+		out := filepath.Join(t.TempDir(), "report.csv")
+		before := unix.Umask(umask)
+		err := writeReport(newReportCommand(), &report.Page{}, "csv", "", out)
+		unix.Umask(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(out)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("umask %o: %v %v, want %o", umask, info.Mode(), err, want)
+		}
+		if files, err := os.ReadDir(filepath.Dir(out)); err != nil || len(files) != 1 {
+			t.Errorf("%v %v", files, err)
+		}
+	}
+}
 
 // Reports are mailed to the people whom the mesh has now.
 func TestAddresses(t *testing.T) {
