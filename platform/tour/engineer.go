@@ -370,6 +370,9 @@ func (e *engineer) slow(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(rows) == 0 || len(rows[0]) < 2 {
+		return "", &DifferenceError{"Trino's list of queries", "none that is finished", "the one that was just run"}
+	}
 	plan, err := e.ask(ctx, "EXPLAIN ANALYZE "+sql)
 	if err != nil {
 		return "", err

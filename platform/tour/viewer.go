@@ -125,28 +125,37 @@ const dollars = `to_char(%s, 'FM$999,999,999,990.00')`
 // the step neither holds nor fails.
 const NotShown = "not shown: "
 
-const noGrafana = NotShown + "no Grafana runs here; meesh grafana install, then meesh up"
+const (
+	noGrafana = NotShown + "no Grafana runs here; meesh grafana install, then meesh up"
+	noMailbox = NotShown + "no mailbox runs here, which takes mail; it comes with npm, see meesh doctor"
+)
 
 // mailed waits until the mailbox has a mail of that subject for the person that came
 // after the moment, and gives its text and its attachments.
 func (m Mesh) mailed(ctx context.Context, subject, person string, since time.Time) (text string, attached []string, err error) {
-	box := m.address(topology.PortMailbox) + "/api/v1/"
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	return m.awaitMail(ctx, subject, person, func(_ string, created time.Time) bool { return !created.Before(since) })
+}
+
+// awaitMail waits until the mailbox has a mail that is meant: of that subject, or one that
+// holds it, for the person.
+func (m Mesh) awaitMail(ctx context.Context, subject, person string, meant func(subject string, created time.Time) bool) (text string, attached []string, err error) {
+	box := m.address(topology.PortMailbox) + "/api/v1/"
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		var found struct {
 			Messages []struct {
-				ID      string
-				Created time.Time
+				ID, Subject string
+				Created     time.Time
 			}
 		}
 		if err := m.json(ctx, box+"search?query="+url.QueryEscape(fmt.Sprintf("subject:%q to:%s", subject, person)), &found); err != nil {
 			return "", nil, err
 		}
 		for _, one := range found.Messages {
-			if one.Created.Before(since) {
+			if !meant(one.Subject, one.Created) {
 				continue
 			}
 			var mail struct {
