@@ -20,7 +20,7 @@ import (
 func (m *mesh) addedFiles(t *testing.T) {
 	m.must(t, "create schema if not exists hive.sensors with (location = 's3://datalake/analytics/sensors')")
 	m.must(t, "create table hive.sensors.weather with (format = 'PARQUET') as select order_id, status, total_amount from sales.public.orders")
-	m.must(t, "create table hive.sensors.traffic with (format = 'PARQUET') as select lead_id, stage from marketing.public.leads")
+	m.must(t, "create table hive.sensors.traffic with (format = 'PARQUET') as select lead_id, campaign_id from marketing.public.leads")
 	const prefix = "s3://datalake/analytics/sensors/"
 	catalogs := m.must(t, "show catalogs")
 
