@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -111,6 +112,10 @@ type Server struct {
 	Source     func(SourcePassword) error
 	// End is called once, after everything has stopped or been let go.
 	End func()
+
+	// changing is held by whoever changes the mesh: each reads what there is and
+	// writes it anew, so two at once would lose each other's change.
+	changing sync.Mutex
 }
 
 // Handler is the API, all of it.
@@ -161,7 +166,9 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.changing.Lock()
 	changes, err := s.Reconcile(order)
+	s.changing.Unlock()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -176,7 +183,10 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if err := s.Rotate(rotation); err != nil {
+	s.changing.Lock()
+	err := s.Rotate(rotation)
+	s.changing.Unlock()
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -189,7 +199,9 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.changing.Lock()
 	changes, err := s.People(change)
+	s.changing.Unlock()
 	if refused, ok := errors.AsType[*secrets.PersonError](err); ok {
 		http.Error(w, refused.Reason, http.StatusUnprocessableEntity)
 		return
@@ -208,7 +220,10 @@ func (s *Server) source(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if err := s.Source(p); err != nil {
+	s.changing.Lock()
+	err := s.Source(p)
+	s.changing.Unlock()
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -10,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // newFolder lies deeper than the path of a unix socket may be long.
@@ -162,5 +165,48 @@ func TestLockNoticesThatTheMeshWasRemoved(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "removed meanwhile") {
 		t.Errorf("lock: %v", err)
+	}
+}
+
+// People who are added at the same time are all there afterwards.
+func TestChangesDoNotLoseEachOther(t *testing.T) {
+	d := newFolder(t)
+	store, _, err := secrets.Ensure(d.Secrets(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := 0 // by the race detector too, only one is at it at a time
+	server := &http.Server{Handler: (&Server{
+		People: func(c PersonChange) (supervise.Changes, error) {
+			changes++
+			return supervise.Changes{}, store.AddPerson(c.Person, "")
+		},
+		Rotate: func(Rotation) error {
+			changes++
+			return nil
+		},
+	}).Handler()}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	const n = 20
+	client, failed := NewClient(d), make(chan error)
+	for i := range n {
+		go func() {
+			_, err := client.ChangePerson(t.Context(), PersonChange{Do: AddPerson, Person: topology.Person{Name: fmt.Sprint("new", i), Group: "analysts"}})
+			failed <- errors.Join(err, client.Rotate(t.Context(), Rotation{}))
+		}()
+	}
+	for range n {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	people, err := store.Persons()
+	if err != nil || len(people) != len(topology.People)+n || changes != 2*n {
+		t.Errorf("%d people and %d changes, want %d and %d (%v)", len(people), changes, len(topology.People)+n, 2*n, err)
 	}
 }
