@@ -3,7 +3,6 @@ package credentials
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -78,17 +77,17 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 		server[s.Name] = s
 		set := add(s.Namespace, s.Name)
 		for _, r := range s.Roles() {
+			if r.Kind == topology.KindGroup { // nobody logs in as it, but its members
+				for _, p := range policy.TheMesh().LogIns(s.Passwords, topology.People) {
+					value, err := text(store.Role(s.Passwords, p.Name))
+					set(p.Name, value, err)
+				}
+				continue
+			}
 			value, err := text(store.Role(s.Passwords, r.Name))
 			set(r.Name, value, err)
 			if value, found, err := store.PreviousRole(s.Passwords, r.Name); found || err != nil {
 				set(r.Name+Previous, []byte(value), err)
-			}
-			if r.Name != topology.RoleNotebook {
-				continue
-			}
-			for _, p := range policy.TheMesh().LogIns(s.Passwords, topology.People) {
-				value, err := text(store.Role(s.Passwords, p.Name))
-				set(p.Name, value, err)
 			}
 		}
 		for _, d := range s.Databases {
@@ -188,12 +187,10 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	set = add(topology.NamespacePlatform, "hub")
 	set("JPY_COOKIE_SECRET", []byte(cookies), err)
 	set("CONFIGPROXY_AUTH_TOKEN", []byte(proxy), err)
-	value, err = notebookDatabases(store)
-	set("MESH_SERVER_MESH_DATABASES", value, err)
 	const hubFiles = "hub-files"
 	have = before(topology.NamespacePlatform, hubFiles)
 	set = add(topology.NamespacePlatform, hubFiles)
-	value, err = store.HubAccounts(have["accounts.json"])
+	value, err = store.HubAccounts(have["accounts.json"], secrets.Notebooks{Databases: notebookDatabases()})
 	set("accounts.json", value, err)
 	value, err = store.TokenKey()
 	set("token-key.pem", value, err)
@@ -212,23 +209,17 @@ func Secrets(store *secrets.Store, before func(namespace, name string) map[strin
 	return all, failed
 }
 
-// notebookDatabases are the databases that notebooks may connect to, as libpq's
-// parameters by the name that people know; platform/local has the like.
-func notebookDatabases(store *secrets.Store) ([]byte, error) {
-	all := map[string]map[string]string{}
+// notebookDatabases are those that people's own log-ins open; platform/local has the like.
+func notebookDatabases() []secrets.NotebookDatabase {
+	var all []secrets.NotebookDatabase
 	for _, server := range topology.KubernetesServers() {
 		for _, d := range server.Databases {
-			if !slices.Contains(d.Readers(), topology.RoleNotebook) {
-				continue
-			}
-			password, err := store.Role(server.Passwords, topology.RoleNotebook)
-			if err != nil {
-				return nil, err
-			}
-			all[cmp.Or(d.Catalog, d.Name)] = map[string]string{
-				"host": server.Name + "." + server.Namespace, "port": "5432", "dbname": d.Name, "user": topology.RoleNotebook, "password": password,
+			if slices.Contains(d.Readers(), topology.RoleNotebook) {
+				all = append(all, secrets.NotebookDatabase{
+					Name: cmp.Or(d.Catalog, d.Name), Server: server.Passwords, Host: server.Name + "." + server.Namespace, Port: 5432, Database: d.Name,
+				})
 			}
 		}
 	}
-	return json.Marshal(all)
+	return all
 }

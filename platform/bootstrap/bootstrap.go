@@ -138,6 +138,11 @@ func (r *run) role(ctx context.Context, conn *pgx.Conn, role Role) error {
 		if _, err := conn.Exec(ctx, `ALTER ROLE `+name+login+` NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS`); err != nil {
 			return err
 		}
+		if role.Group { // one that could log in until now
+			if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, role.Name); err != nil {
+				return err
+			}
+		}
 	}
 	if limit != role.ConnectionLimit {
 		if _, err := conn.Exec(ctx, `ALTER ROLE `+name+` CONNECTION LIMIT `+strconv.Itoa(role.ConnectionLimit)); err != nil {

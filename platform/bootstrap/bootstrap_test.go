@@ -185,14 +185,14 @@ func TestConnect(t *testing.T) {
 		{"marketing_app", "marketing_data", true},
 		{"trino_ro", "marketing_data", true},
 		{"grafana_ro", "marketing_data", true},
-		{"notebook_ro", "marketing_data", true},
+		{"alex", "marketing_data", true},
 		{"apimetrics_owner", "marketing_data", false},
 		{"apimetrics_app", "marketing_data", false},
 		{"apimetrics_owner", "marketing_api", true},
 		{"apimetrics_app", "marketing_api", true},
 		{"trino_ro", "marketing_api", true},
 		{"grafana_ro", "marketing_api", true},
-		{"notebook_ro", "marketing_api", true},
+		{"alex", "marketing_api", true},
 		{"marketing_owner", "marketing_api", false},
 		{"marketing_app", "marketing_api", false},
 	} {
@@ -223,7 +223,7 @@ func TestRights(t *testing.T) {
 	s.exec(app, `INSERT INTO customers VALUES (1, 'a@example.org')`)
 	for role, statements := range map[string][]string{
 		"sales_app":   {`CREATE TABLE public.x (i int)`, `CREATE SCHEMA x`, `CREATE TEMPORARY TABLE x (i int)`, `CREATE ROLE x`, `CREATE DATABASE x`, `DELETE FROM customers`},
-		"notebook_ro": {`CREATE TABLE public.x (i int)`, `SELECT * FROM customers`},
+		"alex":        {`CREATE TABLE public.x (i int)`, `SELECT * FROM customers`},
 		"sales_owner": {`CREATE ROLE x`, `CREATE DATABASE x`, `SELECT * FROM pg_authid`},
 	} {
 		conn := s.connect(role, "sales_data")
@@ -255,10 +255,10 @@ func TestReaderLimits(t *testing.T) {
 		timeout string
 		limit   int
 	}{
-		"grafana_ro":  {"30s", 20},
-		"notebook_ro": {"5min", 20},
-		"trino_ro":    {"0", -1},
-		"sales_app":   {"0", -1},
+		"grafana_ro": {"30s", 20},
+		"alex":       {"5min", 5},
+		"trino_ro":   {"0", -1},
+		"sales_app":  {"0", -1},
 	} {
 		conn := s.connect(role, "sales_data")
 		var timeout, readOnly string
@@ -430,13 +430,13 @@ func TestMartsAreReadWhenPublished(t *testing.T) {
 	}
 	const denied = "42501"
 	check("before", map[string]string{
-		"grafana_ro staging.stg_leads": denied, "notebook_ro staging.stg_leads": denied,
+		"grafana_ro staging.stg_leads": denied, "sarah staging.stg_leads": denied,
 		"grafana_ro marts_next.mart": denied, "grafana_ro marts_old.old": denied,
-		"grafana_ro ops.queries": "", "notebook_ro ops.queries": denied,
+		"grafana_ro ops.queries": "", "sarah ops.queries": denied,
 	})
 	s.exec(trino, `ALTER TABLE marts_next.mart SET SCHEMA marts`)
 	check("published", map[string]string{
-		"grafana_ro marts.mart": "", "notebook_ro marts.mart": "", "grafana_ro staging.stg_leads": denied,
+		"grafana_ro marts.mart": "", "sarah marts.mart": "", "grafana_ro staging.stg_leads": denied,
 	})
 	// Rights that somebody gave go at the next start.
 	s.exec(trino, `GRANT USAGE ON SCHEMA staging TO `+s.prefix+`grafana_ro`)
@@ -450,7 +450,7 @@ func TestMartsAreReadWhenPublished(t *testing.T) {
 	if _, err := s.connect("trino_analytics", "sales_analytics").Exec(t.Context(), `CREATE TABLE public.x (n int)`); code(err) != denied {
 		t.Errorf("Trino may write public: %v", err)
 	}
-	for _, role := range []string{"grafana_ro", "trino_analytics", "notebook_ro"} {
+	for _, role := range []string{"grafana_ro", "trino_analytics", "sarah"} {
 		if conn, err := pgx.Connect(t.Context(), s.dsn(role, "hive_metastore")); code(err) != denied {
 			t.Errorf("%s connects to the metastore's database: %v", role, err)
 			if err == nil {

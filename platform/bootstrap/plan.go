@@ -80,8 +80,7 @@ var readerLimits = map[string]struct {
 	connections int
 	statement   string
 }{
-	topology.RoleGrafana:  {20, "30s"},
-	topology.RoleNotebook: {20, "5min"},
+	topology.RoleGrafana: {20, "30s"},
 }
 
 // Limits of a person's own sessions.
@@ -105,7 +104,7 @@ func PlanFor(server topology.Server, people []topology.Person) Plan {
 		if r.Kind == topology.KindSuperuser {
 			continue // made by initdb; the one that carries the plan out
 		}
-		role := Role{Name: r.Name, ConnectionLimit: -1, Settings: map[string]string{}}
+		role := Role{Name: r.Name, Group: r.Kind == topology.KindGroup, ConnectionLimit: -1, Settings: map[string]string{}}
 		if r.Kind == topology.KindReader {
 			role.Settings["default_transaction_read_only"] = "on"
 		}

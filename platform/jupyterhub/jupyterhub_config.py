@@ -258,7 +258,10 @@ def environment(name):
         "AWS_EC2_METADATA_DISABLED": "true",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    key = ACCOUNTS.get()[name].get("storeKey")
+    account = ACCOUNTS.get()[name]
+    # Log-ins of their own, and none where their group has none.
+    env["MESH_DATABASES"] = json.dumps(account.get("databases", {}))
+    key = account.get("storeKey")
     if key:
         env |= {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": key}
     return env
@@ -298,7 +301,7 @@ if E["MESH_HUB_SPAWNER"] == "process":
 
         @property
         def home(self):
-            return HOMES / self.user.name
+            return HOMES / ACCOUNTS.get()[self.user.name].get("home", self.user.name)
 
         @property
         def uid(self):

@@ -48,7 +48,7 @@ func hubAlone(t *testing.T, login map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, accountsErr := store.WriteHubAccounts(accounts)
+	_, accountsErr := store.WriteHubAccounts(accounts, secrets.Notebooks{})
 	if err := errors.Join(accountsErr, store.WriteTokenKeys(key, ""), jupyterhub.Install(files, "../../domains"), os.WriteFile(loginFile, text, 0o600)); err != nil {
 		t.Fatal(err)
 	}

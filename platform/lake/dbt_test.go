@@ -183,7 +183,7 @@ func (m *mesh) martsAreRight(t *testing.T) {
 
 // martRights: expected cells are written by hand.
 func (m *mesh) martRights(t *testing.T) {
-	for _, role := range []string{topology.RoleGrafana, topology.RoleNotebook} {
+	for _, role := range []string{topology.RoleGrafana, "sarah"} {
 		conn := m.connect(t, "platform-db", "sales_analytics", role)
 		for table, allowed := range map[string]bool{
 			"marts.mart_customer_journey": true, "marts.mart_campaign_roi": true, "marts.mart_sales_daily": true,

@@ -1,17 +1,19 @@
 package local
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
 	"github.com/datameesh/datameesh/platform/topology"
@@ -100,7 +102,11 @@ func (m *mesh) hub() (supervise.Spec, error) {
 	}
 	s.Dir = data
 	accounts, key := filepath.Join(data, "accounts.json"), filepath.Join(data, "token-key.pem")
-	if _, err := m.store.WriteHubAccounts(accounts); err != nil {
+	notebooks := secrets.Notebooks{Databases: m.notebookDatabases()}
+	if m.FirstUID != 0 {
+		notebooks.FirstUID, notebooks.LastUID = m.FirstUID, m.FirstUID+topology.PersonUIDs-1
+	}
+	if _, err := m.store.WriteHubAccounts(accounts, notebooks); err != nil {
 		return s, err
 	}
 	if err := m.store.WriteTokenKeys(key, ""); err != nil {
@@ -112,10 +118,6 @@ func (m *mesh) hub() (supervise.Spec, error) {
 		return s, err
 	}
 	cookies, proxy, err := m.store.Hub()
-	if err != nil {
-		return s, err
-	}
-	databases, err := m.notebookDatabases()
 	if err != nil {
 		return s, err
 	}
@@ -149,7 +151,6 @@ func (m *mesh) hub() (supervise.Spec, error) {
 		"MESH_SERVER_TRINO_CA="+authority,
 		"MESH_SERVER_AWS_ENDPOINT_URL_S3=http://"+loopback(m.Port(topology.PortObjectStore)),
 		"MESH_SERVER_AWS_DEFAULT_REGION="+objectstore.Region,
-		"MESH_SERVER_MESH_DATABASES="+databases,
 		"MESH_SERVER_MESH_NOTEBOOKS="+jupyterhub.Notebooks(files),
 		"MESH_SERVER_MESH_DBT_PROJECT="+m.dir.Project())
 	return s, nil
@@ -172,32 +173,17 @@ func (m *mesh) publicAuthority() (string, error) {
 	return path, os.Chmod(path, 0o644) // whatever the umask
 }
 
-// notebookDatabases are the databases that notebooks may connect to, as libpq's
-// parameters by the name that people know.
-func (m *mesh) notebookDatabases() (string, error) {
-	all := map[string]map[string]string{}
+// notebookDatabases are those that people's own log-ins open.
+func (m *mesh) notebookDatabases() []secrets.NotebookDatabase {
+	var all []secrets.NotebookDatabase
 	for _, server := range topology.Servers {
 		for _, d := range server.Databases {
-			name, readable := d.Catalog, false
-			for _, r := range d.Readers() {
-				readable = readable || r == topology.RoleNotebook
-			}
-			if !readable {
-				continue
-			}
-			if name == "" {
-				name = d.Name
-			}
-			password, err := m.store.Role(server.Name, topology.RoleNotebook)
-			if err != nil {
-				return "", err
-			}
-			all[name] = map[string]string{
-				"host": "127.0.0.1", "port": strconv.Itoa(m.Port(server.Port)), "dbname": d.Name,
-				"user": topology.RoleNotebook, "password": password,
+			if slices.Contains(d.Readers(), topology.RoleNotebook) {
+				all = append(all, secrets.NotebookDatabase{
+					Name: cmp.Or(d.Catalog, d.Name), Server: server.Name, Host: "127.0.0.1", Port: m.Port(server.Port), Database: d.Name,
+				})
 			}
 		}
 	}
-	text, err := json.Marshal(all)
-	return string(text), err
+	return all
 }

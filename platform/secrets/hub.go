@@ -13,7 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -113,12 +116,21 @@ func (s *Store) Hub() (cookies, proxy string, err error) {
 // hubIterations is what OWASP asks of PBKDF2-HMAC-SHA256.
 const hubIterations = 600_000
 
-// A HubAccounts file says who may log in to JupyterHub. It holds no password.
+// A HubAccounts file says who may log in to JupyterHub. It holds no password that
+// somebody logs in there with.
 type HubAccounts struct {
 	People map[string]HubAccount `json:"people"`
-	// UIDs holds the user ids of all people there ever were, so that nobody
-	// inherits the files of somebody who left.
+	// UIDs holds the user ids of the people, and of the person admin, who comes and goes.
 	UIDs map[string]int `json:"uids"`
+	// Former are people who left. Nobody gets their user id again, nor, under
+	// their name, their home folder.
+	Former []FormerAccount `json:"former,omitempty"`
+}
+
+// A FormerAccount is somebody who left.
+type FormerAccount struct {
+	Name string `json:"name"`
+	UID  int    `json:"uid"`
 }
 
 // A HubAccount is one person.
@@ -126,8 +138,29 @@ type HubAccount struct {
 	Group    string       `json:"group"`
 	Admin    bool         `json:"admin"`
 	UID      int          `json:"uid"`
+	Home     string       `json:"home"` // name of the home folder
 	Password PasswordHash `json:"password"`
 	StoreKey string       `json:"storeKey,omitempty"` // secret key of the access key of that name
+	// Databases are the person's own log-ins, as libpq's parameters by the name
+	// that people know.
+	Databases map[string]map[string]string `json:"databases,omitempty"`
+}
+
+// A Notebooks says of a mesh what its people's notebook servers need.
+type Notebooks struct {
+	Databases []NotebookDatabase
+	// FirstUID to LastUID are the user ids of the people; zero for all that
+	// meshes give to people.
+	FirstUID, LastUID int
+}
+
+// A NotebookDatabase is one that people with a log-in to its server reach from notebooks.
+type NotebookDatabase struct {
+	Name     string // "sales"
+	Server   string // whose log-ins open it, as the topology calls it
+	Host     string
+	Port     int
+	Database string
 }
 
 // A PasswordHash is PBKDF2-HMAC-SHA256, both parts in hexadecimal.
@@ -139,12 +172,12 @@ type PasswordHash struct {
 
 // WriteHubAccounts writes the file of those who may log in to JupyterHub, which
 // the hub reads again when it changes.
-func (s *Store) WriteHubAccounts(path string) (changed bool, err error) {
+func (s *Store) WriteHubAccounts(path string, notebooks Notebooks) (changed bool, err error) {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("write the accounts of JupyterHub: %w", err)
 	}
-	content, err := s.HubAccounts(old)
+	content, err := s.HubAccounts(old, notebooks)
 	if err == nil {
 		changed, err = replaceFile(path, content)
 	}
@@ -156,14 +189,17 @@ func (s *Store) WriteHubAccounts(path string) (changed bool, err error) {
 
 // HubAccounts is the text of that file; old is what it was before. Hashes that
 // still fit their password stay.
-func (s *Store) HubAccounts(old []byte) ([]byte, error) {
+func (s *Store) HubAccounts(old []byte, notebooks Notebooks) ([]byte, error) {
 	var before HubAccounts
 	if len(old) > 0 {
 		if err := json.Unmarshal(old, &before); err != nil {
 			return nil, fmt.Errorf("the file is damaged (%w); remove it and run \"meesh up\"", err)
 		}
 	}
-	after := HubAccounts{People: map[string]HubAccount{}, UIDs: before.UIDs}
+	if notebooks.FirstUID == 0 {
+		notebooks.FirstUID, notebooks.LastUID = topology.FirstPersonUID, topology.LastPersonUID
+	}
+	after := HubAccounts{People: map[string]HubAccount{}, UIDs: before.UIDs, Former: before.Former}
 	if after.UIDs == nil {
 		after.UIDs = map[string]int{}
 	}
@@ -175,13 +211,22 @@ func (s *Store) HubAccounts(old []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range slices.Sorted(maps.Keys(after.UIDs)) {
+		if name != topology.Admin.Name && !slices.ContainsFunc(people, func(p topology.Person) bool { return p.Name == name }) {
+			after.Former = append(after.Former, FormerAccount{name, after.UIDs[name]})
+			delete(after.UIDs, name)
+		}
+	}
 	for _, p := range people {
 		if p.Group == "services" || p.Group == "services_ro" { // programs have no use for notebooks
 			continue
 		}
-		account := HubAccount{Group: p.Group, Admin: p.Group == engineers}
-		if account.UID, err = uidOf(p.Name, after.UIDs); err != nil {
+		account := HubAccount{Group: p.Group, Admin: p.Group == engineers, Home: p.Name}
+		if account.UID, err = after.uidOf(p.Name, notebooks); err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(after.Former, func(f FormerAccount) bool { return f.Name == p.Name }) {
+			account.Home = fmt.Sprintf("%s-%d", p.Name, account.UID) // no name has a hyphen
 		}
 		password, err := s.Person(p.Name)
 		if err != nil {
@@ -194,25 +239,53 @@ func (s *Store) HubAccounts(old []byte) ([]byte, error) {
 		if account.StoreKey, err = s.StoreKey(p.Name); err != nil && p.Name != topology.Admin.Name {
 			return nil, err
 		}
+		// And no log-ins to databases.
+		if p.Name != topology.Admin.Name {
+			if account.Databases, err = s.databasesOf(p, notebooks.Databases); err != nil {
+				return nil, err
+			}
+		}
 		after.People[p.Name] = account
 	}
 	text, err := json.MarshalIndent(after, "", "  ")
 	return append(text, '\n'), err
 }
 
+// databasesOf are a person's own log-ins to those of the databases that their group may connect to.
+func (s *Store) databasesOf(p topology.Person, databases []NotebookDatabase) (map[string]map[string]string, error) {
+	var all map[string]map[string]string
+	for _, d := range databases {
+		if !slices.Contains(serversOf(p), d.Server) {
+			continue
+		}
+		password, err := s.Role(d.Server, p.Name)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = map[string]map[string]string{}
+		}
+		all[d.Name] = map[string]string{"host": d.Host, "port": strconv.Itoa(d.Port), "dbname": d.Database, "user": p.Name, "password": password}
+	}
+	return all, nil
+}
+
 // uidOf gives a person the next free user id, once.
-func uidOf(name string, given map[string]int) (int, error) {
-	if uid, ok := given[name]; ok {
+func (a *HubAccounts) uidOf(name string, n Notebooks) (int, error) {
+	if uid, ok := a.UIDs[name]; ok {
 		return uid, nil
 	}
-	next := topology.FirstPersonUID
-	for _, uid := range given {
+	next := n.FirstUID
+	for _, uid := range a.UIDs {
 		next = max(next, uid+1)
 	}
-	if next > topology.LastPersonUID {
-		return 0, fmt.Errorf("no user id is left for %s: %d to %d were given away", name, topology.FirstPersonUID, topology.LastPersonUID)
+	for _, f := range a.Former {
+		next = max(next, f.UID+1)
 	}
-	given[name] = next
+	if next > n.LastUID {
+		return 0, fmt.Errorf("no user id is left for %s: %d to %d were given away", name, n.FirstUID, n.LastUID)
+	}
+	a.UIDs[name] = next
 	return next, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,10 +35,14 @@ func TestHubAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "accounts.json")
-	if changed, err := s.WriteHubAccounts(path); err != nil || !changed {
+	var notebooks Notebooks
+	for i, server := range []string{"sales-db", "marketing-db", "platform-db"} {
+		notebooks.Databases = append(notebooks.Databases, NotebookDatabase{"in " + server, server, "127.0.0.1", 5432 + i, "data"})
+	}
+	if changed, err := s.WriteHubAccounts(path, notebooks); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
-	if changed, err := s.WriteHubAccounts(path); err != nil || changed {
+	if changed, err := s.WriteHubAccounts(path, notebooks); err != nil || changed {
 		t.Errorf("written again: %v %v", changed, err)
 	}
 	accounts := readAccounts(t, path)
@@ -46,9 +52,11 @@ func TestHubAccounts(t *testing.T) {
 	for i, want := range []struct {
 		name, group string
 		admin       bool
+		databases   string
 	}{
-		{"alex", "data_science", false}, {"sarah", "analysts", false}, {"mike", "engineers", true},
-		{"emma", "executives", false}, {"sam", "sales_team", false}, {"mia", "marketing_team", false},
+		{"alex", "data_science", false, "marketing-db platform-db sales-db"}, {"sarah", "analysts", false, "platform-db"},
+		{"mike", "engineers", true, "marketing-db platform-db sales-db"}, {"emma", "executives", false, ""},
+		{"sam", "sales_team", false, "sales-db"}, {"mia", "marketing_team", false, "marketing-db sales-db"},
 	} {
 		a := accounts.People[want.name]
 		if a.Group != want.group || a.Admin != want.admin || a.UID != 61001+i {
@@ -69,23 +77,36 @@ func TestHubAccounts(t *testing.T) {
 		if key, err := s.StoreKey(want.name); err != nil || a.StoreKey != key {
 			t.Errorf("the store key of %s: %v", want.name, err)
 		}
+		// Which databases: docs/security.md. Each log-in is the person's own.
+		var servers []string
+		for name, login := range a.Databases {
+			server := strings.TrimPrefix(name, "in ")
+			servers = append(servers, server)
+			if password, err := s.Role(server, want.name); err != nil || login["user"] != want.name || login["password"] != password || login["dbname"] != "data" {
+				t.Errorf("the log-in of %s to %s: %v %v", want.name, server, login, err)
+			}
+		}
+		slices.Sort(servers)
+		if got := strings.Join(servers, " "); got != want.databases {
+			t.Errorf("%s has log-ins to %q, want %q", want.name, got, want.databases)
+		}
 	}
 
 	// admin comes and goes; their user id stays theirs.
 	if s, _, err = Ensure(filepath.Join(dir, "secrets"), "a-password-of-admin"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.WriteHubAccounts(path); err != nil {
+	if _, err := s.WriteHubAccounts(path, notebooks); err != nil {
 		t.Fatal(err)
 	}
 	with := readAccounts(t, path)
-	if a := with.People[topology.Admin.Name]; a.UID != 61007 || !a.Admin || with.People["alex"].Password != accounts.People["alex"].Password {
+	if a := with.People[topology.Admin.Name]; a.UID != 61007 || !a.Admin || a.Databases != nil || with.People["alex"].Password != accounts.People["alex"].Password {
 		t.Errorf("with admin: %+v", with.People)
 	}
 	if s, _, err = Ensure(filepath.Join(dir, "secrets"), ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.WriteHubAccounts(path); err != nil {
+	if _, err := s.WriteHubAccounts(path, notebooks); err != nil {
 		t.Fatal(err)
 	}
 	without := readAccounts(t, path)
@@ -97,25 +118,90 @@ func TestHubAccounts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "secrets", "people", "alex"), []byte("pässwörd 密码"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.WriteHubAccounts(path); err != nil {
+	if _, err := s.WriteHubAccounts(path, notebooks); err != nil {
 		t.Fatal(err)
 	}
 	changed := readAccounts(t, path)
-	if changed.People["alex"].Password.Hash == accounts.People["alex"].Password.Hash || changed.People["mike"] != accounts.People["mike"] {
+	if changed.People["alex"].Password.Hash == accounts.People["alex"].Password.Hash || !reflect.DeepEqual(changed.People["mike"], accounts.People["mike"]) {
 		t.Error("a new password of alex changed the wrong hashes")
 	}
 
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.WriteHubAccounts(path); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := s.WriteHubAccounts(path, notebooks); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a damaged file: %v", err)
 	}
 }
 
 func TestUserIDsRunOut(t *testing.T) {
-	if _, err := uidOf("zoe", map[string]int{"alex": topology.LastPersonUID}); err == nil || !strings.Contains(err.Error(), "61001 to 61999") {
-		t.Errorf("one too many: %v", err)
+	range1 := Notebooks{FirstUID: 61112, LastUID: 61114}
+	for _, a := range []HubAccounts{
+		{UIDs: map[string]int{"alex": 61114}},
+		{UIDs: map[string]int{}, Former: []FormerAccount{{"alex", 61114}}},
+	} {
+		if _, err := a.uidOf("zoe", range1); err == nil || !strings.Contains(err.Error(), "61112 to 61114") {
+			t.Errorf("one too many: %v", err)
+		}
+	}
+	a := HubAccounts{UIDs: map[string]int{}}
+	if uid, err := a.uidOf("zoe", range1); err != nil || uid != 61112 {
+		t.Errorf("the first of a mesh: %d %v", uid, err)
+	}
+}
+
+// Who gets the name of somebody who left gets neither their user id nor their home.
+func TestNamesake(t *testing.T) {
+	dir := t.TempDir()
+	s, _, err := Ensure(filepath.Join(dir, "secrets"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "accounts.json")
+	for _, p := range topology.People { // whose hashes take time
+		if p.Name != "mike" {
+			if err := s.RemovePerson(p.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add := func() HubAccount {
+		t.Helper()
+		if err := s.AddPerson(topology.Person{Name: "dana", Group: "analysts"}, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Ensure(filepath.Join(dir, "secrets"), ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.WriteHubAccounts(path, Notebooks{}); err != nil {
+			t.Fatal(err)
+		}
+		return readAccounts(t, path).People["dana"]
+	}
+	remove := func() {
+		t.Helper()
+		if err := s.RemovePerson("dana"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.WriteHubAccounts(path, Notebooks{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := add()
+	if first.UID != 61002 || first.Home != "dana" {
+		t.Errorf("the first is %+v", first)
+	}
+	remove()
+	if a := readAccounts(t, path); a.UIDs["dana"] != 0 || !slices.Equal(a.Former, []FormerAccount{{"dana", 61002}}) {
+		t.Errorf("without her: %+v", a)
+	}
+	second := add()
+	if second.UID != 61003 || second.Home != "dana-61003" || second.Password == first.Password {
+		t.Errorf("the second is %+v", second)
+	}
+	remove()
+	if third := add(); third.UID != 61004 || third.Home != "dana-61004" {
+		t.Errorf("the third is %+v", third)
 	}
 }
 

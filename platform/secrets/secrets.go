@@ -178,6 +178,9 @@ func wanted(people []topology.Person) []Secret {
 	}
 	for _, server := range topology.Servers {
 		for _, r := range server.Roles() {
+			if r.Kind == topology.KindGroup {
+				continue
+			}
 			all = append(all, Secret{KindDatabase, server.Name + "/" + r.Name, r.Does})
 		}
 	}

@@ -56,10 +56,10 @@ func TestEnsureIsIdempotent(t *testing.T) {
 	_, changed := ensure(t, dir, "")
 	first := contents(t, dir)
 	// 6 people, 4 service users, 8 keys, Trino's secret, Grafana's two, the audit record's two, JupyterHub's three, the key of tokens, the CA's two
-	// files, roles: sales-db 6, sales-api-db 6, marketing-db 8, platform-db 8, direct
+	// files, roles: sales-db 5, sales-api-db 5, marketing-db 7, platform-db 7, direct
 	// log-ins: alex 4, mike 4, sarah 1, sam 1, mia 2, and keys of the object store:
 	// 6 people, trino, hive, uploads, root; the key of the masks.
-	if want := 6 + 4 + 8 + 1 + 2 + 2 + 2 + 6 + 6 + 8 + 8 + 12 + 10 + 1 + 4; len(first) != want {
+	if want := 6 + 4 + 8 + 1 + 2 + 2 + 2 + 5 + 5 + 7 + 7 + 12 + 10 + 1 + 4; len(first) != want {
 		t.Errorf("%d files, want %d", len(first), want)
 	}
 	if want := len(first) - 1; len(changed) != want { // the CA counts once

@@ -101,7 +101,9 @@ type Mesh struct {
 	Refresh string `json:"refresh,omitempty"`
 	// Sources are Trino's catalogs beside the mesh's own, see "meesh source".
 	Sources []Source `json:"sources,omitempty"`
-	Tools   Tools    `json:"tools"`
+	// FirstUID is the first of the user ids of the people, in a mesh of root's.
+	FirstUID int   `json:"firstUid,omitempty"`
+	Tools    Tools `json:"tools"`
 }
 
 // A Source is a catalog of Trino that somebody added: a PostgreSQL database, or

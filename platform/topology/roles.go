@@ -11,9 +11,10 @@ const (
 	KindOwner     RoleKind = "owner"     // migrations and seeding
 	KindApp       RoleKind = "app"       // what a service needs, by GRANT
 	KindReader    RoleKind = "reader"    // SELECT, by GRANT
+	KindGroup     RoleKind = "group"     // what its members, people's own roles, may read, by GRANT; nobody logs in as it
 )
 
-// A Role is one login role on one PostgreSQL server.
+// A Role is one role on one PostgreSQL server.
 type Role struct {
 	Name string
 	Kind RoleKind
@@ -36,7 +37,7 @@ func (d Database) Readers() []string {
 }
 
 // Roles are the roles of the server, each once: the superuser, then owners,
-// apps and readers.
+// apps, readers and the group of people's roles.
 func (s Server) Roles() []Role {
 	roles := []Role{{Superuser, KindSuperuser, "bootstrap only"}}
 	add := func(name string, kind RoleKind, does string) {
@@ -60,7 +61,11 @@ func (s Server) Roles() []Role {
 	}
 	for _, d := range s.Databases {
 		for _, r := range d.Readers() {
-			add(r, KindReader, readerDoes[r])
+			kind := KindReader
+			if r == RoleNotebook {
+				kind = KindGroup
+			}
+			add(r, kind, readerDoes[r])
 		}
 	}
 	return roles
@@ -69,7 +74,7 @@ func (s Server) Roles() []Role {
 var readerDoes = map[string]string{
 	RoleTrino:    "Trino's catalogs, read-only",
 	RoleGrafana:  "Grafana, read-only, no personal columns",
-	RoleNotebook: "notebooks, read-only, no personal columns",
+	RoleNotebook: "people's own roles, read-only, no personal columns",
 }
 
 // ServerNamed finds a PostgreSQL server by its component name.

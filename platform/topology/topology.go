@@ -171,11 +171,12 @@ var ServiceUsers = []Person{
 }
 
 // People's notebook servers run under user ids of their own when root starts
-// the mesh: none of them is an account of the machine's, and the mesh gives each
-// id to one person once.
+// the mesh: none of them is an account of the machine's. Each mesh of the machine
+// has PersonUIDs of them, and gives each to one person once.
 const (
 	FirstPersonUID = 61001
 	LastPersonUID  = 61999
+	PersonUIDs     = 111
 )
 
 // StoreUsers have a key of the object store beside the people: programs that

@@ -301,7 +301,7 @@ func (a *analyst) create(ctx context.Context) (string, error) {
 	if err := fetch(req, &answer); err != nil {
 		return "", err
 	}
-	direct, err := a.mesh.ask(ctx, "platform-db", "sales_analytics", topology.RoleNotebook, `SELECT count(*) FROM marts.mart_customer_journey`)
+	direct, err := a.mesh.ask(ctx, "platform-db", "sales_analytics", sarah, `SELECT count(*) FROM marts.mart_customer_journey`)
 	if err != nil {
 		return "", err
 	}

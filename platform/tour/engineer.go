@@ -278,7 +278,7 @@ func (e *engineer) models(ctx context.Context) (string, error) {
 // and removes it again.
 func (e *engineer) source(ctx context.Context) (found string, err error) {
 	const name, server, database = "tour_source", "marketing-db", "marketing_data"
-	password, err := e.mesh.Secrets.Role(server, topology.RoleNotebook)
+	password, err := e.mesh.Secrets.Role(server, topology.RoleGrafana)
 	if err != nil {
 		return "", err
 	}
@@ -292,7 +292,7 @@ func (e *engineer) source(ctx context.Context) (found string, err error) {
 		return "", err
 	}
 	s, _ := topology.ServerNamed(server)
-	url := fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", topology.RoleNotebook, e.mesh.Port(s.Port), database)
+	url := fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", topology.RoleGrafana, e.mesh.Port(s.Port), database)
 	begin := time.Now()
 	if _, err := e.meesh(ctx, "source", "add", name, "--postgres", url, "--password-file", file.Name()); err != nil {
 		return "", err
@@ -348,7 +348,7 @@ func (e *engineer) quality(ctx context.Context) (string, error) {
 		return "", &DifferenceError{"tests of dbt", fmt.Sprintf("%d, of which %v", tests, failed), "some, all passed"}
 	}
 	// The published marts, by PostgreSQL's own count.
-	published, err := e.mesh.ask(ctx, "platform-db", "sales_analytics", topology.RoleNotebook, "SELECT sum(revenue)::text, count(DISTINCT build_id)::text FROM marts.mart_sales_daily")
+	published, err := e.mesh.ask(ctx, "platform-db", "sales_analytics", mike, "SELECT sum(revenue)::text, count(DISTINCT build_id)::text FROM marts.mart_sales_daily")
 	if err != nil {
 		return "", err
 	}

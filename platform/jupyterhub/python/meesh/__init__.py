@@ -6,7 +6,7 @@
     meesh.product("customer_journey")       # a data product, as a DataFrame
     meesh.connect()                         # a connection of trino.dbapi
     meesh.lake()                            # the object store: put, get, list
-    meesh.database("sales")                 # a domain's PostgreSQL, read-only, without personal columns
+    meesh.database("sales")                 # a domain's PostgreSQL, if your group may: read-only, without personal columns
 
 Nothing here holds a password or an address: JupyterHub gives each person's server what it needs, in the
 environment. Plain clients work without this package:
@@ -166,7 +166,7 @@ def product(name: str) -> pandas.DataFrame:
 
 
 class Lake:
-    """The bucket datalake, with your own key: you write below analytics/ and below your own name."""
+    """The bucket datalake, with your own key: what you may read and write there is your group's (docs/security.md)."""
 
     bucket = "datalake"
 
@@ -210,13 +210,15 @@ def lake() -> Lake:
 
 
 def database(name: str) -> psycopg.Connection:
-    """Connect to a domain's PostgreSQL, read-only and without personal columns.
+    """Connect to a domain's PostgreSQL as yourself, read-only and without personal columns.
 
-    name: sales, sales_api, marketing, marketing_api or sales_analytics. For questions across domains take Trino.
+    name: sales, sales_api, marketing, marketing_api or sales_analytics, as far as your group may. For questions
+    across domains take Trino.
     """
     import psycopg
 
     there = json.loads(_environment("MESH_DATABASES"))
     if name not in there:
-        raise MeshError(f"no database is called {name!r}; there are: {', '.join(there)}")
+        yours = ", ".join(there) or "none"
+        raise MeshError(f"you have no log-in to a database {name!r}; those that you have one to: {yours}")
     return psycopg.connect(**there[name], application_name="notebook of " + _environment("TRINO_USER"), connect_timeout=10)
