@@ -7,15 +7,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/datameesh/datameesh/platform/account"
 	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/supervise"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // installHub copies what JupyterHub reads to where its account and the people do
@@ -34,9 +39,12 @@ func (u *upRun) installHub(ctx context.Context, a account.Account) error {
 			return err
 		}
 	}
-	u.mesh.Tools.HubSpawn = ""
+	u.mesh.Tools.HubSpawn, u.mesh.FirstUID = "", 0
 	if !a.Root {
 		return nil
+	}
+	if u.mesh.FirstUID, err = claimUIDs(uidFolder, u.dir); err != nil {
+		return err
 	}
 	u.mesh.Tools.HubSpawn = filepath.Join(u.dir.Bin(), jupyterhub.SpawnProgram)
 	if err := jupyterhub.Arm(u.mesh.Tools.HubSpawn, a.GID); err != nil {
@@ -73,11 +81,31 @@ func notebookServers(d state.Dir) ([]supervise.Status, error) {
 // notebookGrace is what a person's server gets to end its kernels.
 const notebookGrace = 10 * time.Second
 
-// stopNotebooks ends the people's servers, which outlive the hub.
+// stopNotebooks ends the people's servers, which outlive the hub, and in a mesh of
+// root's whatever else they have left running.
 func stopNotebooks(ctx context.Context, d state.Dir, log io.Writer) error {
-	n, err := jupyterhub.StopServers(ctx, local.NotebookMark(d), notebookGrace)
+	n, err := jupyterhub.StopServers(ctx, local.NotebookMark(d), "", notebookGrace)
 	if n > 0 {
 		say(log, "Stopped %d notebook servers.", n)
+	}
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	m, err := state.Load(d)
+	if errors.Is(err, state.ErrNoMesh) || err == nil && m.FirstUID == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n, err = jupyterhub.EndUsers(ctx, m.FirstUID, m.FirstUID+topology.PersonUIDs-1, notebookGrace, func(pid int, sig syscall.Signal) error {
+		if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("end process %d of a person: %w", pid, err)
+		}
+		return nil
+	})
+	if n > 0 {
+		say(log, "Ended %d processes that people had left running.", n)
 	}
 	return err
 }

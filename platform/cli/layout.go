@@ -204,6 +204,11 @@ func removeState(ctx context.Context, d state.Dir, log io.Writer) error {
 			return fmt.Errorf("remove state: %w", err)
 		}
 	}
+	if os.Geteuid() == 0 {
+		if err := releaseUIDs(uidFolder, d); err != nil {
+			return err
+		}
+	}
 	if err := removeFolders(d); err != nil {
 		return err
 	}
@@ -240,7 +245,8 @@ func removeFolders(d state.Dir) error {
 	if err := removeEmpty(string(d)); err != nil {
 		return err
 	}
-	if strings.HasPrefix(string(d), state.RootParent+"/") {
+	// Root's folder also notes the user ids of meshes that lie elsewhere.
+	if strings.HasPrefix(string(d), state.RootParent+"/") || os.Geteuid() == 0 {
 		return removeEmpty(state.RootParent)
 	}
 	return nil

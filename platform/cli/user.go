@@ -15,6 +15,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/datameesh/datameesh/platform/control"
+	"github.com/datameesh/datameesh/platform/jupyterhub"
+	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/policy"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/secrets"
@@ -181,8 +183,10 @@ func newUserRemoveCommand() *cobra.Command {
 		Use:   "rm NAME",
 		Short: "Remove somebody from the mesh; what they made stays",
 		Long: `Removes somebody: their password, keys and log-ins open nothing any more, and
-sessions on databases end. Their schema in the lake, their files and their
-notebooks stay. A token of theirs authenticates until it ends; it opens nothing.`,
+sessions on databases, in JupyterHub and their notebook server end. Their schema
+in the lake, their files and their notebooks stay; whoever is added under the name
+later begins with an empty home folder. A token of theirs for Trino authenticates
+until it ends; it opens nothing.`,
 		Example: `  meesh user rm dana`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
@@ -255,6 +259,12 @@ func changePeople(c *cobra.Command, change control.PersonChange, opens bool) err
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), followTime)
 	defer cancel()
+	if change.Do == control.RemovePerson {
+		// The hub does it too, when it runs.
+		if _, err := jupyterhub.StopServers(ctx, local.NotebookMark(m.dir), name, notebookGrace); err != nil {
+			return &exitError{exitUnreachable, fmt.Errorf("%s is removed, but: %w", name, err)}
+		}
+	}
 	var waiting []string
 	trino := false
 	err = client.Watch(ctx, func(r control.Report) bool {

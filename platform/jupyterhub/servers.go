@@ -1,11 +1,16 @@
 package jupyterhub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,14 +45,17 @@ func Servers(mark string) ([]Server, error) {
 	return all, nil
 }
 
-// StopServers ends all notebook servers of the mesh, politely first, and returns
-// how many there were.
-func StopServers(ctx context.Context, mark string, grace time.Duration) (int, error) {
+// StopServers ends the notebook servers of the mesh, or only those of one person
+// unless that is empty, politely first, and returns how many there were.
+func StopServers(ctx context.Context, mark, person string, grace time.Duration) (int, error) {
 	stopped := map[int]bool{}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); ; {
 		servers, err := Servers(mark)
+		if person != "" {
+			servers = slices.DeleteFunc(servers, func(s Server) bool { return s.Person != person })
+		}
 		if err != nil || len(servers) == 0 {
 			return len(stopped), err
 		}
@@ -67,6 +75,90 @@ func StopServers(ctx context.Context, mark string, grace time.Duration) (int, er
 		case <-tick.C:
 		case <-ctx.Done():
 			return len(stopped), ctx.Err()
+		}
+	}
+}
+
+// UserOf is the user id that a process runs under; -1 when it has several.
+func UserOf(pid int) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		text, ok := strings.CutPrefix(line, "Uid:")
+		if !ok {
+			continue
+		}
+		ids := strings.Fields(text) // real, effective, saved, of the file system
+		if len(ids) != 4 || len(slices.Compact(ids)) != 1 {
+			return -1, nil
+		}
+		return strconv.Atoi(ids[0])
+	}
+	return 0, fmt.Errorf("/proc/%d/status names no user", pid)
+}
+
+// OfUsers lists the processes that run under the user ids first to last.
+func OfUsers(first, last int) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		uid, err := UserOf(pid)
+		if err != nil || uid < first || uid > last {
+			continue // another's, or ended since
+		}
+		// One that ended and was not waited for runs no more.
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if i := bytes.LastIndexByte(stat, ')'); err == nil && !bytes.HasPrefix(stat[i+1:], []byte(" Z")) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// EndUsers ends all processes of the user ids first to last, politely first, and
+// returns how many there were. kill sends a signal; one to a process that has ended is no error.
+func EndUsers(ctx context.Context, first, last int, grace time.Duration, kill func(pid int, sig syscall.Signal) error) (int, error) {
+	ended := map[int]bool{}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); ; {
+		pids, err := OfUsers(first, last)
+		if err != nil || len(pids) == 0 {
+			return len(ended), err
+		}
+		hard := time.Since(begin) > grace
+		if hard { // what has stopped makes no further ones
+			for _, pid := range pids {
+				if err := kill(pid, syscall.SIGSTOP); err != nil {
+					return len(ended), err
+				}
+			}
+		}
+		for _, pid := range pids {
+			sig := syscall.SIGTERM
+			if hard {
+				sig = syscall.SIGKILL
+			} else if ended[pid] {
+				continue
+			}
+			ended[pid] = true
+			if err := kill(pid, sig); err != nil {
+				return len(ended), err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return len(ended), ctx.Err()
 		}
 	}
 }

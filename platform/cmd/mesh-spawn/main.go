@@ -6,24 +6,28 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
 const usage = `usage:
   mesh-spawn run UID HOME BYTES PROGRAM [ARGUMENT]...   runs PROGRAM as UID in HOME, which becomes theirs; no process of it takes more than BYTES
   mesh-spawn signal UID PID SIGNAL                      sends a signal to a process of UID
+  mesh-spawn end UID                                    ends all processes of UID, politely first
   mesh-spawn check                                      tells whether it could
 
 Exit codes: 0 done, 1 not possible, 2 wrong usage; "run" ends as PROGRAM does.
@@ -66,6 +70,12 @@ func run(args []string) error {
 			return errUsage
 		}
 		return signal(uid, pid, syscall.Signal(number))
+	case len(args) == 2 && args[0] == "end":
+		uid, err := person(args[1])
+		if err != nil {
+			return err
+		}
+		return end(uid)
 	case len(args) == 1 && args[0] == "check":
 		return check()
 	}
@@ -104,6 +114,11 @@ func start(uid int, home string, limit uint64, program []string) error {
 		return capable(fmt.Sprintf("change to user id %d", uid), err)
 	}
 	for resource, most := range map[int]uint64{unix.RLIMIT_DATA: limit, unix.RLIMIT_NPROC: 1024, unix.RLIMIT_CORE: 0} {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(resource, &now); err != nil {
+			return fmt.Errorf("read limits: %w", err)
+		}
+		most = min(most, now.Max) // nobody may raise it
 		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 			return fmt.Errorf("set limits: %w", err)
 		}
@@ -169,18 +184,32 @@ func signal(uid, pid int, sig syscall.Signal) error {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	of, err := jupyterhub.UserOf(pid)
 	if err != nil {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	want := fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", uid)
-	if !strings.Contains(string(status), "\n"+want) {
+	if of != uid {
 		return fmt.Errorf("process %d is not one of user id %d", pid, uid)
 	}
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		return capable(fmt.Sprintf("end process %d", pid), err)
 	}
 	return nil
+}
+
+// grace is what the processes of a person get to end by themselves.
+const grace = 2 * time.Second
+
+// end ends all processes of a user id.
+func end(uid int) error {
+	_, err := jupyterhub.EndUsers(context.Background(), uid, uid, grace, func(pid int, sig syscall.Signal) error {
+		err := signal(uid, pid, sig)
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) {
+			return nil // it has ended
+		}
+		return err
+	})
+	return err
 }
 
 // check looks at what this process may do.

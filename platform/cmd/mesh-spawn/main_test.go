@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/datameesh/datameesh/platform/jupyterhub"
+	"github.com/datameesh/datameesh/platform/topology"
 )
 
 // nobody calls the program under root, as the servers' account would.
@@ -37,6 +38,8 @@ func TestUsage(t *testing.T) {
 		"signal to init":          {"signal 61001 1 9", "usage"},
 		"signal to somebody":      {"signal 61001 " + strconv.Itoa(os.Getpid()) + " 9", "is not one of user id 61001"},
 		"signal to no process":    {"signal 61001 999999999 9", "process 999999999"},
+		"end of root's":           {"end 0", "is not one of"},
+		"end of nobody's":         {"end", "usage"},
 		"signal without a number": {"signal 61001 22 KILL", "usage"},
 	} {
 		if err := run(strings.Fields(c.args)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -121,14 +124,7 @@ func TestArmed(t *testing.T) {
 	if out, err := spawn("check").CombinedOutput(); err != nil {
 		t.Fatalf("check: %v %s", err, out)
 	}
-	parent := t.TempDir()
-	if err := errors.Join(os.Chmod(filepath.Dir(parent), 0o755), os.Chmod(parent, 0o711), os.Chown(parent, nobody, nobody)); err != nil {
-		t.Fatal(err)
-	}
-	home := filepath.Join(parent, "alex")
-	if err := errors.Join(os.Mkdir(home, 0o755), os.Chown(home, nobody, nobody)); err != nil {
-		t.Fatal(err)
-	}
+	home := homeOf(t)
 	const script = `id -u; id -g; id -G; pwd; umask; ulimit -d; grep -E "CapEff|CapPrm|CapAmb|NoNewPrivs" /proc/self/status | tr -d "\t" | tr "\n" " "; echo; echo "$KEPT"; touch mine`
 	for range 2 { // the first time the home is given away, then it is alex's
 		cmd := spawn("run", "61001", home, "1073741824", "/bin/sh", "-c", script)
@@ -175,4 +171,85 @@ func TestArmed(t *testing.T) {
 		t.Error("the process goes on")
 		_ = sleeper.Process.Kill()
 	}
+}
+
+// Of the limits the lower one counts: nobody may raise what the caller has.
+func TestLowerLimitOfTheCaller(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("an ordinary user can give no capabilities: TestUnarmed")
+		return
+	}
+	spawn := build(t)
+	home := homeOf(t)
+	cmd := spawn("run", "61001", home, "1073741824", "/bin/bash", "-c", "ulimit -d; ulimit -Hu")
+	script := exec.Command("/bin/bash", append([]string{"-c", `ulimit -d 500000; ulimit -u 500; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)...)
+	script.Dir, script.SysProcAttr = "/", cmd.SysProcAttr
+	if out, err := script.CombinedOutput(); err != nil || string(out) != "500000\n500\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// All that a person has left running ends, also what left its session and
+// environment behind and will not hear of it, and nothing of anybody else's.
+func TestEnd(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("an ordinary user can give no capabilities: TestUnarmed")
+		return
+	}
+	spawn := build(t)
+	// A user id that no mesh on this machine has given away.
+	mine, other := strconv.Itoa(topology.LastPersonUID), strconv.Itoa(topology.LastPersonUID-1)
+	start := func(uid, script string) *exec.Cmd {
+		t.Helper()
+		home := homeOf(t)
+		cmd := spawn("run", uid, home, "1073741824", "/bin/sh", "-c", script)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil { // it runs
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	const deaf = `trap "" TERM HUP; env -i setsid sh -c 'trap "" TERM; echo; sleep 600 & sleep 600' & wait`
+	person, neighbour := start(mine, deaf), start(other, "echo; exec sleep 600")
+	if out, err := spawn("end", mine).CombinedOutput(); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	if left, err := jupyterhub.OfUsers(topology.LastPersonUID, topology.LastPersonUID); err != nil || len(left) > 0 {
+		t.Errorf("run on: %v %v", left, err)
+	}
+	if err := person.Wait(); err == nil {
+		t.Error("the person's program ended by itself")
+	}
+	if left, err := jupyterhub.OfUsers(topology.LastPersonUID-1, topology.LastPersonUID-1); err != nil || len(left) != 1 {
+		t.Errorf("the neighbour's: %v %v", left, err)
+	}
+	if out, err := spawn("end", other).CombinedOutput(); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	if err := neighbour.Wait(); err == nil {
+		t.Error("the neighbour's program ended by itself")
+	}
+	if out, err := spawn("end", mine).CombinedOutput(); err != nil {
+		t.Errorf("nothing to end: %v %s", err, out)
+	}
+}
+
+// homeOf is a folder that the hub would make for a person.
+func homeOf(t *testing.T) string {
+	t.Helper()
+	parent := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(parent), 0o755), os.Chmod(parent, 0o711), os.Chown(parent, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(parent, "home")
+	if err := errors.Join(os.Mkdir(home, 0o755), os.Chown(home, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	return home
 }
