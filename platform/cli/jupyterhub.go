@@ -43,7 +43,7 @@ func (u *upRun) installHub(ctx context.Context, a account.Account) error {
 	if !a.Root {
 		return nil
 	}
-	if u.mesh.FirstUID, err = claimUIDs(uidFolder, u.dir); err != nil {
+	if u.mesh.FirstUID, err = claimUIDs(uidFolder, u.dir, jupyterhub.OfUsers); err != nil {
 		return err
 	}
 	u.mesh.Tools.HubSpawn = filepath.Join(u.dir.Bin(), jupyterhub.SpawnProgram)

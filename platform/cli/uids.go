@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -19,8 +18,9 @@ import (
 // per mesh, named by the first of its ids, to the state folder.
 const uidFolder = state.RootParent + "/uids"
 
-// claimUIDs gives a mesh the user ids that it has, or else free ones.
-func claimUIDs(dir string, d state.Dir) (first int, err error) {
+// claimUIDs gives a mesh the user ids that it has, or else free ones: those that no
+// other mesh has and under which nothing runs, which running lists.
+func claimUIDs(dir string, d state.Dir, running func(first, last int) ([]int, error)) (first int, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("choose user ids for the people: %w", err)
@@ -46,7 +46,7 @@ func claimUIDs(dir string, d state.Dir) (first int, err error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			return 0, err
 		}
-		left, err := jupyterhub.OfUsers(first, first+topology.PersonUIDs-1)
+		left, err := running(first, first+topology.PersonUIDs-1)
 		if err != nil {
 			return 0, err
 		}
