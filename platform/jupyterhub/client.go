@@ -107,6 +107,12 @@ func (c *Client) form(ctx context.Context, method, path string, values url.Value
 	return resp.StatusCode, nil
 }
 
+// LoggedIn tells whether the cookies of the log-in still open the hub's page.
+func (c *Client) LoggedIn(ctx context.Context) (bool, error) {
+	status, err := c.form(ctx, http.MethodGet, "/hub/home", nil)
+	return status == http.StatusOK, err
+}
+
 func (c *Client) xsrf() string {
 	u, err := url.Parse(c.URL + "/hub/")
 	if err != nil {
@@ -241,9 +247,4 @@ func (c *Client) Notebook(ctx context.Context, path string) (Notebook, error) {
 // Save writes a notebook.
 func (c *Client) Save(ctx context.Context, path string, n Notebook) error {
 	return c.Call(ctx, http.MethodPut, c.contents(path), map[string]any{"type": "notebook", "content": n}, nil)
-}
-
-// Delete removes a file or an empty folder.
-func (c *Client) Delete(ctx context.Context, path string) error {
-	return c.Call(ctx, http.MethodDelete, c.contents(path), nil, nil)
 }

@@ -157,18 +157,43 @@ func (s *suite) status0(t *testing.T, method, path string) int {
 	return resp.StatusCode
 }
 
+// throttled: of fifty wrong passwords at once five are compared, and the right one waits too.
 func (s *suite) throttled(t *testing.T) {
-	right := s.Password("mia")
-	for i := range 5 {
-		if _, err := jupyterhub.Login(t.Context(), s.url(), "mia", fmt.Sprint("wrong", i)); !errors.Is(err, jupyterhub.ErrRefused) {
-			t.Fatalf("wrong password %d: %v", i+1, err)
+	answers := make(chan error)
+	for i := range 50 {
+		go func() {
+			_, err := jupyterhub.Login(t.Context(), s.url(), "mia", fmt.Sprint("wrong", i))
+			answers <- err
+		}()
+	}
+	compared := 0
+	for range 50 {
+		err := <-answers
+		if errors.Is(err, jupyterhub.ErrRefused) {
+			compared++
+		} else if said, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || said.Code != http.StatusTooManyRequests {
+			t.Errorf("a wrong password: %v", err)
 		}
 	}
-	_, err := jupyterhub.Login(t.Context(), s.url(), "mia", right)
+	if compared != 5 {
+		t.Errorf("%d of 50 wrong passwords were compared, want 5", compared)
+	}
+	_, err := jupyterhub.Login(t.Context(), s.url(), "mia", s.Password("mia"))
 	if said, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || said.Code != http.StatusTooManyRequests {
 		t.Errorf("the right password after five wrong ones: %v", err)
 	}
 	s.login(t, "sarah") // the others are not held up
+	// The record tells of the pause once.
+	until(t, "the pause is in the record", func() error {
+		out, err := s.run(t.Context(), "audit", "--tool", "hub", "--who", "mia", "--outcome", "refused", "-o", "json")
+		if n := strings.Count(out, "Too Many Wrong Passwords"); err == nil && n != 1 {
+			err = fmt.Errorf("%d times", n)
+		}
+		if n := strings.Count(out, `"login"`); err == nil && n != 6 {
+			err = fmt.Errorf("%d refusals, want 5 and the pause", n)
+		}
+		return err
+	})
 }
 
 // audited: who came in, who did not and whose servers ran is in the audit record, and
@@ -178,8 +203,13 @@ func (s *suite) audited(t *testing.T) {
 	if err := alex.Call(t.Context(), http.MethodPost, "/hub/api/trino-token", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	const misplaced = "a-password-in-the-wrong-field"
-	for _, c := range [][2]string{{"alex", "wrong"}, {misplaced, "alex"}} {
+	// One that is logged as it is, one that the hub would shorten, one that it would quote.
+	misplaced := []string{"Misplaced-0815", "Misplaced-in-the-field-of-the-names-0815", `Misplaced'"\\ß0815`}
+	attempts := [][2]string{{"alex", "wrong"}, {misplaced[0], strings.Repeat("x", 2000)}}
+	for _, m := range misplaced {
+		attempts = append(attempts, [2]string{m, "alex"})
+	}
+	for _, c := range attempts {
 		if _, err := jupyterhub.Login(t.Context(), s.url(), c[0], c[1]); !errors.Is(err, jupyterhub.ErrRefused) {
 			t.Fatal(err)
 		}
@@ -203,8 +233,12 @@ func (s *suite) audited(t *testing.T) {
 			return err
 		})
 	}
-	if out := s.meesh(t, "audit", "-o", "json"); strings.Contains(out, misplaced) {
+	if out := s.meesh(t, "audit", "-o", "json"); strings.Contains(out, "Misplaced") {
 		t.Error("the record holds a password")
+	}
+	log, err := os.ReadFile(s.home.Log("jupyterhub"))
+	if err != nil || !bytes.Contains(log, []byte("Failed login for ''")) || bytes.Contains(log, []byte("Misplaced")) || bytes.Contains(log, []byte("0815")) {
+		t.Errorf("the hub's log tells nothing of log-ins with names that nobody has, or holds a password (%v)", err)
 	}
 	// What happens while nobody keeps the record comes into it later, once.
 	logins := func() (int, error) {
@@ -330,6 +364,65 @@ func (s *suite) isolation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// databases: people reach those of their group, as themselves, and see there what
+// they may. Cells are written by hand from docs/security.md.
+func (s *suite) databases(t *testing.T) {
+	emea := s.one(t, "sales-db", "sales_data", topology.RoleTrino, "SELECT count(*)::text FROM customers WHERE region = 'EMEA'")
+	all := s.one(t, "sales-db", "sales_data", topology.RoleTrino, "SELECT count(*)::text FROM customers")
+	leads := s.one(t, "marketing-db", "marketing_data", topology.RoleTrino, "SELECT count(*)::text FROM leads")
+	journeys := s.one(t, "platform-db", "sales_analytics", topology.RoleGrafana, "SELECT count(*)::text FROM marts.mart_customer_journey")
+	if emea == "0" || emea == all || leads == "0" || journeys == "0" {
+		t.Fatalf("nothing to tell apart: %s of %s customers, %s leads, %s journeys", emea, all, leads, journeys)
+	}
+	for person, c := range map[string]struct {
+		names string
+		sees  map[[2]string]string // database and statement
+	}{
+		"emma":  {"", nil},
+		"sarah": {"sales_analytics", map[[2]string]string{{"sales_analytics", "SELECT count(*) FROM marts.mart_customer_journey"}: journeys}},
+		"mia": {"marketing marketing_api sales", map[[2]string]string{
+			{"sales", "SELECT count(*) FROM customers"}: emea, {"marketing", "SELECT count(*) FROM leads"}: "0",
+		}},
+		"alex": {"marketing marketing_api sales sales_analytics sales_api", map[[2]string]string{
+			{"sales", "SELECT count(*) FROM customers"}: all, {"marketing", "SELECT count(*) FROM leads"}: leads,
+		}},
+	} {
+		t.Run(person, func(t *testing.T) {
+			k := s.kernel(t, person)
+			if got := says(t, k, "import json, meesh, os; print(*sorted(json.loads(os.environ['MESH_DATABASES'])))"); got != c.names {
+				t.Errorf("log-ins to %q, want %q", got, c.names)
+			}
+			if got := says(t, k, "print('notebook_ro' in str(dict(os.environ)))"); got != "False" {
+				t.Error("the server knows of the shared role")
+			}
+			for _, name := range []string{"sales", "sales_api", "marketing", "marketing_api", "sales_analytics"} {
+				if slices.Contains(strings.Fields(c.names), name) {
+					if got := says(t, k, fmt.Sprintf("print(meesh.database(%q).execute('SELECT session_user').fetchone()[0])", name)); got != person {
+						t.Errorf("in %s they are %q", name, got)
+					}
+					continue
+				}
+				_, err := k.Run(t.Context(), fmt.Sprintf("meesh.database(%q)", name))
+				if raised, ok := errors.AsType[*jupyterhub.CellError](err); !ok || raised.Name != "MeshError" || !strings.Contains(raised.Value, "you have no log-in") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			for query, want := range c.sees {
+				if got := says(t, k, fmt.Sprintf("print(meesh.database(%q).execute(%q).fetchone()[0])", query[0], query[1])); got != want {
+					t.Errorf("%s: %s gives %s, want %s", query[0], query[1], got, want)
+				}
+			}
+		})
+	}
+	until(t, "what mia asked from her notebook is in the record", func() error {
+		out, err := s.run(t.Context(), "audit", "--tool", "postgresql", "--who", "mia", "-o", "json")
+		if err == nil && !strings.Contains(out, "customers") {
+			err = errors.New("it is not in the record")
+		}
+		return err
+	})
 }
 
 // ask sends a statement to Trino with an Authorization header and gives the answer's code.
@@ -671,7 +764,11 @@ func (s *suite) proxyKilled(t *testing.T) {
 	says(t, k, "kept = 43")
 	s.kill(t, "jupyterhub-proxy")
 	// What JupyterLab does by itself: it connects again to the same kernel.
-	until(t, "the way to alex's kernel is open again", func() error { return k.Reconnect(t.Context()) })
+	until(t, "the way to alex's kernel is open again", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // the proxy leaves one that it knows no way for yet without an answer
+		defer cancel()
+		return k.Reconnect(ctx)
+	})
 	if got := says(t, k, "print(kept)"); got != "43" {
 		t.Errorf("afterwards the kernel says %q", got)
 	}
@@ -741,6 +838,7 @@ func (s *suite) trinoKilled(t *testing.T) {
 
 func (s *suite) tour(t *testing.T) {
 	t.Log("\n" + s.meesh(t, "tour", "data-scientist"))
+	t.Log("\n" + s.meesh(t, "tour", "engineer"))
 }
 
 // tourBroken stops one component after the other, so that it does not serve and
@@ -773,4 +871,145 @@ func (s *suite) tourBroken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// isOut waits until neither the cookies nor the token of a log-in open anything,
+// and the person's server has ended.
+func (s *suite) isOut(t *testing.T, c *jupyterhub.Client) {
+	t.Helper()
+	until(t, "the log-in of "+c.Person+" opens nothing", func() error {
+		err := c.Call(t.Context(), http.MethodGet, "/hub/api/user", nil, nil)
+		if said, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || said.Code != http.StatusForbidden {
+			return cmp.Or(err, errors.New("the token opens the hub"))
+		}
+		in, err := c.LoggedIn(t.Context())
+		if err == nil && in {
+			err = errors.New("the cookies open the hub's page")
+		}
+		return err
+	})
+	until(t, "the server of "+c.Person+" has ended", func() error {
+		servers, err := jupyterhub.Servers(string(s.home))
+		if slices.ContainsFunc(servers, func(server jupyterhub.Server) bool { return server.Person == c.Person }) {
+			err = cmp.Or(err, errors.New("it runs"))
+		}
+		return err
+	})
+}
+
+// changed: with the old password go the log-ins that were made with it.
+func (s *suite) changed(t *testing.T) {
+	sarah := s.server(t, "sarah")
+	if in, err := sarah.LoggedIn(t.Context()); err != nil || !in {
+		t.Fatalf("is logged in: %v %v", in, err)
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("another one, of 27 letters\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.meesh(t, "user", "passwd", "sarah", "--password-file", file)
+	s.isOut(t, sarah)
+	if _, err := jupyterhub.Login(t.Context(), s.url(), "sarah", "another one, of 27 letters"); err != nil {
+		t.Error(err)
+	}
+	again := s.server(t, "sarah")
+	s.meesh(t, "user", "rotate", "sarah")
+	s.isOut(t, again)
+	s.server(t, "sarah")
+}
+
+// removed: whoever is removed has no server, no session and no token, and who gets
+// the name later gets nothing of theirs.
+func (s *suite) removed(t *testing.T) {
+	const name = "dana"
+	s.meesh(t, "user", "add", name, "--group", "engineers")
+	t.Cleanup(func() {
+		if _, err := s.run(context.WithoutCancel(t.Context()), "user", "rm", name); err != nil {
+			t.Error(err)
+		}
+	})
+	first := s.server(t, name)
+	if err := first.Call(t.Context(), http.MethodGet, "/hub/api/users", nil, nil); err != nil {
+		t.Errorf("an engineer does not administer the hub: %v", err)
+	}
+	k, err := first.Kernel(t.Context(), "test.ipynb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := says(t, k, "import os; open('mine', 'w').close(); print(os.getuid(), os.getcwd())")
+	s.meesh(t, "user", "rm", name)
+	if servers, err := jupyterhub.Servers(string(s.home)); err != nil || slices.ContainsFunc(servers, func(server jupyterhub.Server) bool { return server.Person == name }) {
+		t.Errorf("user rm has returned, and her server runs: %v %v", servers, err)
+	}
+	s.isOut(t, first)
+	mike := s.login(t, "mike")
+	until(t, "the hub has forgotten her", func() error {
+		err := mike.Call(t.Context(), http.MethodGet, "/hub/api/users/"+name, nil, nil)
+		if said, ok := errors.AsType[*jupyterhub.StatusError](err); ok && said.Code == http.StatusNotFound {
+			return nil
+		}
+		return cmp.Or(err, errors.New("it knows her"))
+	})
+
+	s.meesh(t, "user", "add", name, "--group", "analysts")
+	second := s.server(t, name)
+	s.isOutOf(t, first)
+	if err := second.Call(t.Context(), http.MethodGet, "/hub/api/users", nil, nil); err == nil {
+		t.Error("an analyst administers the hub, as who had the name before did")
+	}
+	k, err = second.Kernel(t.Context(), "test.ipynb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := says(t, k, "import os; print(os.getuid(), os.getcwd())")
+	if s.root && strings.Fields(is)[0] == strings.Fields(was)[0] || strings.Fields(is)[1] == strings.Fields(was)[1] {
+		t.Errorf("she has the user id and home %q, who had the name before had %q", is, was)
+	}
+	if got := says(t, k, "print(os.path.exists('mine'))"); got != "False" {
+		t.Error("she finds the files of who had the name before")
+	}
+}
+
+// isOutOf looks once: a log-in that was out stays so.
+func (s *suite) isOutOf(t *testing.T, c *jupyterhub.Client) {
+	t.Helper()
+	if err := c.Call(t.Context(), http.MethodGet, "/hub/api/user", nil, nil); err == nil {
+		t.Error("the token opens again")
+	}
+	if in, err := c.LoggedIn(t.Context()); err != nil || in {
+		t.Errorf("the cookies open the hub's page: %v %v", in, err)
+	}
+}
+
+// detached: what a person leaves running, without a trace of the mesh in its
+// environment, ends with their server, and with the mesh.
+func (s *suite) detached(t *testing.T) {
+	if !s.root {
+		t.Skip("not run: only under root do people have user ids of their own")
+	}
+	leave := func() *jupyterhub.Client {
+		t.Helper()
+		alex := s.server(t, "alex")
+		k, err := alex.Kernel(t.Context(), "test.ipynb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		says(t, k, "import subprocess; subprocess.run(['/bin/sh', '-c', 'env -i setsid sleep 1d >/dev/null 2>&1 &'], check=True)")
+		return alex
+	}
+	uid, err := strconv.Atoi(says(t, s.kernel(t, "alex"), "import os; print(os.getuid())"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leave().Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nothing of alex runs", func() error {
+		left, err := jupyterhub.OfUsers(uid, uid)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("these run: %v", left)
+		}
+		return err
+	})
+	leave()
 }

@@ -33,18 +33,22 @@ secret of its own:
 
 import asyncio
 import collections
+import contextvars
 import datetime
 import hashlib
 import hmac
 import json
+import logging
 import os
 import pathlib
 import resource
+import secrets
 import sys
 import time
 import uuid
 
 import jwt
+from jupyterhub import orm, roles
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.auth import Authenticator
 from tornado import web
@@ -113,38 +117,170 @@ class Accounts:
     """The file of those who may log in, as it is now."""
 
     def __init__(self, path):
-        self.path, self.stamp, self.people = path, None, {}
+        self.path, self.stamp, self.people, self.former = path, None, {}, []
 
     def get(self):
         stat = os.stat(self.path)
         stamp = (stat.st_mtime_ns, stat.st_ino)
         if stamp != self.stamp:
             with open(self.path, encoding="utf-8") as f:
-                self.people = json.load(f)["people"]
+                file = json.load(f)
+            self.people, self.former = file["people"], file.get("former", [])
             self.stamp = stamp
         return self.people
 
+    def mark(self, name):
+        """What changes when a person gets another password, or is another person of that name; None for nobody."""
+        account = self.get().get(name)
+        if account is None:
+            return None
+        return hashlib.sha256(f"{account['uid']} {account['password']['salt']}".encode()).hexdigest()[:16]
+
+    def uid(self, name):
+        """The user id of a person, also of one who left."""
+        account = self.get().get(name)
+        if account:
+            return account["uid"]
+        return [f["uid"] for f in self.former if f["name"] == name][-1]
+
 
 ACCOUNTS = Accounts(E["MESH_HUB_ACCOUNTS"])
+
+# A name that nobody has may be a password in the wrong field: neither the record nor the log gets it.
+UNKNOWN = "(unknown)"
+mistaken = contextvars.ContextVar("a name that nobody has", default="")
+
+
+class WithoutMistakes(logging.Filter):
+    """Takes a name that nobody has out of what is logged while it is looked at, shortened or in quotes too."""
+
+    def filter(self, record):
+        name = mistaken.get()
+        if name:
+            text = record.getMessage()
+            for said in (name, name[:16]):
+                for form in (said, repr(said)[1:-1]):
+                    text = text.replace(form, UNKNOWN)
+            record.msg, record.args = text, None
+        return True
+
+
+class Follower:
+    """Makes the hub follow the accounts' file: who was removed has no server, session or token any more,
+    whose account changed logs in anew, and who may administer is who does.
+
+    For which account a user of the hub has sessions stands at the begin of their cookie_id, which is part
+    of every session: so it is known after a restart too.
+    """
+
+    EVERY = 1.0
+
+    def __init__(self, app):
+        self.app, self.task, self.done, self.busy = app, None, None, {}
+
+    @staticmethod
+    def cookie_id(name):
+        return f"{ACCOUNTS.mark(name)}.{secrets.token_hex(16)}"
+
+    @staticmethod
+    def fits(user):
+        mark = ACCOUNTS.mark(user.name)
+        return mark is not None and user.cookie_id.startswith(mark + ".")
+
+    def begin(self):
+        self.task = asyncio.get_running_loop().create_task(self.follow())
+
+    async def follow(self):
+        while True:
+            await asyncio.sleep(self.EVERY)
+            try:
+                ACCOUNTS.get()
+                if self.app.http_server is None or self.done == ACCOUNTS.stamp:  # before, it does not know which servers run
+                    continue
+                stamp = ACCOUNTS.stamp
+                names = [name for (name,) in self.app.db.query(orm.User.name)]
+                await asyncio.gather(*(self.bring(name) for name in names))
+                self.done = stamp
+            except Exception:  # comes again with the next round
+                app_log.exception("the hub could not follow the list of people")
+
+    async def bring(self, name):
+        """Bring a user of the hub in line with their account."""
+        async with self.busy.setdefault(name, asyncio.Lock()):
+            user, account = self.app.users.get(name), ACCOUNTS.get().get(name)
+            if user is None:
+                return
+            if not self.fits(user):
+                await self.forget(user, account)
+            elif user.admin != account["admin"]:
+                user.admin = account["admin"]
+                roles.assign_default_roles(self.app.db, entity=user.orm_user)
+                self.app.db.commit()
+
+    async def forget(self, user, account):
+        """End all that somebody logged in as a user could use; account is what they are now, if anybody."""
+        db = self.app.db
+        app_log.info("%s %s: sessions, tokens and the server end", user.name, "has another password" if account else "was removed")
+        user.cookie_id, user._auth_refreshed = orm.new_token(), None
+        for kind in (orm.APIToken, orm.OAuthCode):
+            for row in db.query(kind).filter(kind.user_id == user.id):
+                db.delete(row)
+        db.commit()
+        while user.spawner.pending:
+            await asyncio.sleep(0.2)
+        if user.spawner.active:
+            await self.app.proxy.delete_user(user, "")
+            await user.stop("")
+        if account:
+            user.cookie_id = self.cookie_id(user.name)
+            db.commit()
+        else:
+            await user.delete_spawners()
+            self.app.users.delete(user)
 
 
 class OfTheMesh:
     """Whoever says who somebody is, the mesh's list says whether they may come in."""
 
+    PAUSE = 60
+    told = {}  # name: when the record was told last that its log-ins are paused
+
+    def get_handlers(self, app):
+        self.follower = Follower(app)
+        self.follower.begin()
+        app.log.addFilter(WithoutMistakes())
+        return super().get_handlers(app)
+
     def check_allowed(self, username, auth_model):
         return username in ACCOUNTS.get()
 
+    def add_user(self, user):
+        # At its start the hub shows those of before, who may have sessions; a new one has none yet.
+        if not isinstance(user, orm.User) and user.name in ACCOUNTS.get():
+            user.cookie_id = Follower.cookie_id(user.name)
+        return super().add_user(user)
+
     async def get_authenticated_user(self, handler, data):
-        # A name that nobody has may be a password in the wrong field: the record does not get it.
         name = (data or {}).get("username", "")
-        who = name if name in ACCOUNTS.get() else "(unknown)"
+        who = name if name in ACCOUNTS.get() else UNKNOWN
+        mistaken.set(name if who is UNKNOWN else "")
         address = handler.request.remote_ip
         try:
             model = await super().get_authenticated_user(handler, data)
         except web.HTTPError as e:
-            RECORD.tell(who, "login", "refused", address, e.reason or str(e.status_code))
+            # Whoever goes on trying during a pause shall not fill the record.
+            now = time.monotonic()
+            if e.status_code != 429 or now - self.told.get(who, -self.PAUSE) >= self.PAUSE:
+                RECORD.tell(who, "login", "refused", address, e.reason or str(e.status_code))
+                if e.status_code == 429:
+                    self.told[who] = now
             raise
+        finally:
+            if data and who is UNKNOWN:
+                data["username"] = ""  # or the hub would log it, and show it on its page
         RECORD.tell(model["name"] if model else who, "login", "ok" if model else "refused", address)
+        if model:
+            await self.follower.bring(model["name"])
         return model
 
     async def run_post_auth_hook(self, handler, model):
@@ -155,7 +291,9 @@ class OfTheMesh:
 
     async def refresh_user(self, user, handler=None):
         # False asks for a log-in: who was removed gets none.
-        return user.name in ACCOUNTS.get()
+        if not Follower.fits(user):
+            return False
+        return {"name": user.name, "admin": ACCOUNTS.get()[user.name]["admin"]}
 
 
 class PasswordAuthenticator(OfTheMesh, Authenticator):
@@ -164,9 +302,10 @@ class PasswordAuthenticator(OfTheMesh, Authenticator):
     After FAILURES wrong ones for a name, its right one is refused too, for PAUSE seconds.
     """
 
-    FAILURES, PAUSE, LONGEST_PASSWORD = 5, 60, 1024
+    FAILURES, LONGEST_PASSWORD = 5, 1024
     NOBODY = {"salt": "00" * 16, "iterations": 600_000, "hash": "00" * 32}
     failures = {}  # name: number of them in a row, time of the last
+    trying = {}  # name: who compares a password of theirs now
 
     @staticmethod
     def fits(stored, password):
@@ -176,23 +315,27 @@ class PasswordAuthenticator(OfTheMesh, Authenticator):
 
     async def authenticate(self, handler, data):
         name, password = data.get("username", ""), data.get("password", "").encode("utf-8", "surrogatepass")
-        if len(password) > self.LONGEST_PASSWORD:
-            self.log.warning("log-in of %.64r: a password of %d bytes was not looked at", name, len(password))
-            return None
         account = ACCOUNTS.get().get(name)
-        count, last = self.failures.get(name, (0, 0.0)) if account else (0, 0.0)
-        if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
-            self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
-            raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.", reason="Too Many Wrong Passwords")
-        # A name that nobody has costs the same time. The event loop goes on meanwhile.
-        ok = await asyncio.to_thread(self.fits, account["password"] if account else self.NOBODY, password)
+        if len(password) > self.LONGEST_PASSWORD:
+            self.log.warning("log-in of %s: a password of %d bytes was not looked at", name if account else UNKNOWN, len(password))
+            return None
         if not account:
+            # It costs the same time. The event loop goes on meanwhile.
+            await asyncio.to_thread(self.fits, self.NOBODY, password)
             return None
-        if not ok:
-            self.failures[name] = (count + 1, time.monotonic())
-            return None
-        self.failures.pop(name, None)
-        return name
+        # One after the other: of many at once each would find that few were wrong before.
+        async with self.trying.setdefault(name, asyncio.Lock()):
+            count, last = self.failures.get(name, (0, 0.0))
+            if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
+                raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.", reason="Too Many Wrong Passwords")
+            if not await asyncio.to_thread(self.fits, account["password"], password):
+                count += 1
+                self.failures[name] = (count, time.monotonic())
+                if count >= self.FAILURES:
+                    self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
+                return None
+            self.failures.pop(name, None)
+            return name
 
 
 c.JupyterHub.authenticator_class = PasswordAuthenticator
@@ -299,13 +442,25 @@ if E["MESH_HUB_SPAWNER"] == "process":
         """A process for a person. With MESH_HUB_SPAWN under a user id of their own, with a home folder that
         nobody else may read; without it, as the hub's user: there is nothing between people then."""
 
+        started_as = None  # the user id of the server that runs, whatever becomes of its person
+
         @property
         def home(self):
             return HOMES / ACCOUNTS.get()[self.user.name].get("home", self.user.name)
 
         @property
         def uid(self):
-            return ACCOUNTS.get()[self.user.name]["uid"]
+            return ACCOUNTS.uid(self.user.name) if self.started_as is None else self.started_as
+
+        def get_state(self):
+            state = super().get_state()
+            if self.started_as is not None:
+                state["uid"] = self.started_as
+            return state
+
+        def load_state(self, state):
+            super().load_state(state)
+            self.started_as = state.get("uid")
 
         def user_env(self, env):
             env |= {
@@ -324,7 +479,9 @@ if E["MESH_HUB_SPAWNER"] == "process":
             def preexec():  # in the child
                 os.umask(0o077)
                 if not SPAWN:
-                    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+                    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+                    most = MEMORY if hard == resource.RLIM_INFINITY else min(hard, MEMORY)  # nobody may raise it
+                    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
                     os.chdir(home)
 
             return preexec
@@ -334,6 +491,7 @@ if E["MESH_HUB_SPAWNER"] == "process":
             self.notebook_dir = str(self.home)
             self.cmd = [PYTHON, "-m", "meesh.start"]
             if SPAWN:
+                self.started_as = ACCOUNTS.get()[self.user.name]["uid"]
                 self.cmd = [SPAWN, "run", str(self.uid), str(self.home), str(MEMORY), *self.cmd]
             return await super().start()
 
@@ -348,7 +506,19 @@ if E["MESH_HUB_SPAWNER"] == "process":
             process = await asyncio.create_subprocess_exec(SPAWN, "signal", str(self.uid), str(self.pid), str(int(sig)))
             return await process.wait() == 0
 
+        async def end_all(self):
+            """End whatever the person has left running, which no signal to the server reaches."""
+            if SPAWN:
+                process = await asyncio.create_subprocess_exec(SPAWN, "end", str(self.uid))
+                if await process.wait() != 0:
+                    app_log.error("processes of %s run on after their server: see above", self.user.name)
+
+    async def after_process(spawner):
+        after_stop(spawner)
+        await spawner.end_all()
+
     c.JupyterHub.spawner_class = ProcessSpawner
+    c.Spawner.post_stop_hook = after_process
     c.Spawner.ip = "127.0.0.1"
     if not SPAWN:
         c.JupyterHub.template_vars = {
