@@ -78,7 +78,7 @@ verify: ## generated files are what the code makes; differences are said in word
 
 .PHONY: test check
 # What may find nothing to run (test/grafana) is not the last: CI counts what the last runner says.
-test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e test/grafana test/dashboards test/lake test/crash ## everything that CI runs
+test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e test/grafana test/dashboards test/hub test/lake test/crash ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
@@ -135,7 +135,7 @@ $(AXE):
 
 .PHONY: test/hub
 test/hub: build $(GOTESTSUM) ## JupyterHub with its notebooks, people kept apart, parts killed, a browser; on a whole mesh of its own or on that in MEESH_HOME
-	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 40m -run '^Test(Hub|OIDCLogin|LDAPLogin)$$' ./platform/jupyterhub
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 60m -run '^Test(Hub|OIDCLogin|LDAPLogin)$$' ./platform/jupyterhub
 
 .PHONY: test/dashboards
 test/dashboards: build $(GOTESTSUM) $(AXE) ## every query of the dashboards and alerts, viewer and reports, on a whole mesh of its own or on that in MEESH_HOME
