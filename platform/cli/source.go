@@ -261,7 +261,8 @@ func addSource(c *cobra.Command, name string, o sourceOptions) (err error) {
 		if backErr := s.undo(context.WithoutCancel(ctx), added, before); backErr != nil {
 			return fmt.Errorf("%w; and going back failed: %w; %s up brings it in line", err, backErr, self())
 		}
-		return fmt.Errorf("%s was not added, all is as it was: %w", name, err)
+		say(s.log, "%s was not added; all is as it was.", name) // whoever pressed Ctrl-C sees no error
+		return fmt.Errorf("add the source %s: %w", name, err)
 	}
 	say(s.log, "%s is there; Trino was away for %.0f s. Next: %s query \"SHOW TABLES FROM %s.%s\"",
 		name, time.Since(begin).Seconds(), self(), name, expect.schema())

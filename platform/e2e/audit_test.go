@@ -52,9 +52,9 @@ func (m *mesh) testAudit(t *testing.T) {
 	const canary = "canary-4711"
 	const count = `SELECT count(*) FROM sales.public.customers WHERE email = '` + canary + `' /* ` + canary + ` */`
 	m.run(t, 0, "query", "--as", "sam", count)
-	sam := m.untilAudited(t, 1, "--who", "sam", "--tool", "trino", "--action", "query", "--object", "sales.public.customers")
+	sam := m.untilAudited(t, 1, "--who", "sam", "--tool", "trino", "--action", "query", "--object", "email = ?")
 	last := sam[len(sam)-1]
-	if last.Outcome != "ok" || last.From == "" || !strings.HasSuffix(last.Detail, "SELECT count(*) FROM sales.public.customers WHERE email = ?") {
+	if last.Outcome != "ok" || last.From == "" || last.Object != "sales.public.customers" || !strings.HasSuffix(last.Detail, "SELECT count(*) FROM sales.public.customers WHERE email = ?") {
 		t.Errorf("%+v", last)
 	}
 	m.run(t, 1, "query", "--as", "sam", "SELECT "+canary[:6]+" FROM sales.public.customers")

@@ -188,7 +188,9 @@ func (m *mesh) analyzed(t *testing.T) {
 	}
 	// A table that nobody has analysed, PostgreSQL by itself neither.
 	execute(t, sales, `CREATE TABLE fresh WITH (autovacuum_enabled = false) AS SELECT * FROM orders`)
-	execute(t, sales, `GRANT SELECT ON fresh TO trino_ro`)
+	if _, err := sales.Exec(t.Context(), `GRANT SELECT ON fresh TO trino_ro`); err != nil {
+		t.Fatal(err)
+	}
 	m.flush(t)
 	rows, err := strconv.ParseInt(m.must(t, "select count(*) from sales.public.fresh"), 10, 64)
 	if err != nil {
@@ -198,7 +200,9 @@ func (m *mesh) analyzed(t *testing.T) {
 	if last := steps[len(steps)-1]; last.Table != "sales.public.fresh" || last.Before != nil || last.After == nil || *last.After != rows {
 		t.Errorf("%v, want %d rows after and no estimate before: %s", last, rows, said)
 	}
-	execute(t, sales, `DROP TABLE fresh`)
+	if _, err := sales.Exec(t.Context(), `DROP TABLE fresh`); err != nil {
+		t.Fatal(err)
+	}
 
 	const live = "select order_id from sales.public.orders"
 	m.stats(t, live)
