@@ -703,7 +703,7 @@ func (l Layout) Row(d *Drawing, x, y float64, cells []Cell) {
 func (l Layout) cell(d *Drawing, x, y float64, column int, c Cell, head bool) {
 	const pad = 14
 	bold := head || c.Colour != Ink && c.Colour != Muted
-	text := Truncate(strings.ReplaceAll(c.Text, "\n", " "), l.widths[column]-pad, l.size, bold)
+	text := Truncate(c.Text, l.widths[column]-pad, l.size, bold)
 	if l.grid.Columns[column].Numbers {
 		inset := 2.0
 		if column < len(l.widths)-1 { // a text may follow

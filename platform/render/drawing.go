@@ -53,9 +53,9 @@ func (d *Drawing) Rule(x1, y1, x2, y2, width float64, stroke Colour) {
 	d.add(Item{Points: []Point{{x1, y1}, {x2, y2}}, Stroke: stroke, Width: width})
 }
 
-// Write adds a text.
+// Write adds a text on one line.
 func (d *Drawing) Write(x, y float64, text string, size float64, bold bool, fill Colour, anchor Anchor) *Item {
-	d.add(Item{Points: []Point{{x, y}}, Text: text, Size: size, Bold: bold, Fill: fill, Anchor: anchor})
+	d.add(Item{Points: []Point{{x, y}}, Text: oneLine(text), Size: size, Bold: bold, Fill: fill, Anchor: anchor})
 	return &d.Items[len(d.Items)-1]
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/go-fonts/dejavu/dejavusans"
 	"github.com/go-fonts/dejavu/dejavusansbold"
@@ -79,9 +80,21 @@ func (t *typeface) plain(text string) bool {
 	return true
 }
 
+// oneLine makes the characters that end a line or control a terminal blanks: a text is
+// set on one line, and go-text 0.3 panics at some ends of lines.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
 // Measure gives the width of a text of that size.
 func Measure(text string, size float64, bold bool) float64 {
 	t := face(bold)
+	text = oneLine(text)
 	if !t.plain(text) {
 		_, width := t.outline(text, size)
 		return width
@@ -182,7 +195,7 @@ type faces struct{ first, second *font.Face }
 // outline sets any text: scripts that run to the left, letters that join, and what
 // only the second font has. It gives the glyphs' outlines and the width.
 func (t *typeface) outline(text string, size float64) ([]segment, float64) {
-	letters := []rune(text)
+	letters := []rune(oneLine(text))
 	if len(letters) == 0 {
 		return nil, 0
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -65,5 +66,26 @@ func TestTruncateAndWrap(t *testing.T) {
 	}
 	if got := strings.Join(lines, ""); strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(long+strings.Repeat("x", 300)+" end", " ", "") {
 		t.Error("letters were lost")
+	}
+}
+
+// Messages of programs have lines of any length; a text that is set has one.
+func TestLinesOfMessages(t *testing.T) {
+	words := strings.Fields(`Trino does not answer on 127.0.0.1:12808 (dial tcp: connection refused) Get "http://127.0.0.1/readyz": deadline exceeded`)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		var message strings.Builder
+		for range random.IntN(60) {
+			message.WriteString(words[random.IntN(len(words))])
+			message.WriteString([]string{" ", "\n", ": ", "\r\n\t", "\u2028", "→"}[random.IntN(6)])
+		}
+		flat := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ", "\u2028", " ").Replace(message.String())
+		if got, want := Measure(message.String(), 11, false), Measure(flat, 11, false); got != want {
+			t.Fatalf("%q is %v wide, and on one line %v", message.String(), got, want)
+		}
+		d := &Drawing{}
+		if d.Write(0, 0, message.String(), 11, false, Ink, Start); d.Items[0].Text != flat {
+			t.Fatalf("%q is written as %q", message.String(), d.Items[0].Text)
+		}
 	}
 }
