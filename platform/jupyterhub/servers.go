@@ -1,7 +1,6 @@
 package jupyterhub
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,27 +100,14 @@ func UserOf(pid int) (int, error) {
 
 // OfUsers lists the processes that run under the user ids first to last.
 func OfUsers(first, last int) ([]int, error) {
-	entries, err := os.ReadDir("/proc")
+	running, err := supervise.PIDs()
 	if err != nil {
 		return nil, err
 	}
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
+	return slices.DeleteFunc(running, func(pid int) bool {
 		uid, err := UserOf(pid)
-		if err != nil || uid < first || uid > last {
-			continue // another's, or ended since
-		}
-		// One that ended and was not waited for runs no more.
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if i := bytes.LastIndexByte(stat, ')'); err == nil && !bytes.HasPrefix(stat[i+1:], []byte(" Z")) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
+		return err != nil || uid < first || uid > last // ended since, or another's
+	}), nil
 }
 
 // EndUsers ends all processes of the user ids first to last, politely first, and

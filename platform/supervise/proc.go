@@ -85,6 +85,20 @@ func processes() ([]procStat, error) {
 	return all, nil
 }
 
+// PIDs lists the processes of the machine that run: not those that ended and
+// that nobody has waited for.
+func PIDs() ([]int, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	pids := make([]int, 0, len(all))
+	for _, s := range all {
+		pids = append(pids, s.PID)
+	}
+	return pids, nil
+}
+
 // marked finds the processes that carry a marker for records in dir and whose
 // parent does not: those that a supervisor started, with their component.
 func marked(dir string) (map[procStat]string, error) { return carrying(markerName, "@"+dir) }
