@@ -65,6 +65,11 @@ const (
 	minRetry, maxRetry = 50 * time.Millisecond, time.Second
 	alarmPause         = 10 * time.Second
 	defaultSpillBytes  = 256 << 20
+	// manners are pauses between batches from the spill, in times of what storing the
+	// last one took. That takes long when the machine is busy; then requests go first,
+	// and their entries wait on disk, until they fill this part of the spill.
+	manners     = 4
+	patientPart = 4
 )
 
 // A Config says who sends to which logger.
@@ -425,10 +430,12 @@ func (c *Client) complain(err error) {
 func (c *Client) drain() {
 	retry := minRetry
 	for {
+		begin := time.Now()
 		sent, err := c.sendOldest()
 		switch {
 		case sent:
 			retry = minRetry
+			c.giveWay(manners * time.Since(begin))
 			continue
 		case err == nil: // nothing there
 			select {
@@ -451,6 +458,20 @@ func (c *Client) drain() {
 		case <-c.stop:
 			return
 		}
+	}
+}
+
+// giveWay pauses, but not when the program wants to end or much waits.
+func (c *Client) giveWay(pause time.Duration) {
+	c.mu.Lock()
+	much := c.spill.bytes > c.spill.limit/patientPart
+	c.mu.Unlock()
+	if much {
+		return
+	}
+	select {
+	case <-time.After(pause):
+	case <-c.stop:
 	}
 }
 

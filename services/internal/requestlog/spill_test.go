@@ -471,3 +471,18 @@ func TestFiguresAddUp(t *testing.T) {
 	}
 	c.Stop(stopped())
 }
+
+// A pause between batches is for busy machines: it must hold up neither the end of
+// the program nor a spill that fills.
+func TestPausesEndWhenMuchWaitsAndWithTheProgram(t *testing.T) {
+	c := &Client{spill: &spill{limit: 100, bytes: 26}, stop: make(chan struct{})}
+	c.giveWay(time.Hour)
+	c.spill.bytes = 25
+	begin := time.Now()
+	c.giveWay(10 * time.Millisecond)
+	if took := time.Since(begin); took < 10*time.Millisecond {
+		t.Errorf("the pause took %v, want at least 10ms", took)
+	}
+	close(c.stop)
+	c.giveWay(time.Hour)
+}

@@ -74,10 +74,14 @@ func Main(name string, built schema.Schema, routes Routes, more ...any) int {
 	return 0
 }
 
-// garbage lets the heap grow to five times what is in use before it is swept. What is
-// in use is some megabytes, and sweeping at twice of it took a tenth of the processor.
-// GOGC of the environment goes first.
-const garbage = 400
+// What is in use is one to some megabytes, so that Go's own settings would sweep many
+// times a second, and each sweep holds up whoever comes meanwhile for milliseconds.
+// The garbage may grow to sixteen times what is in use, at least 64 MB, unless the
+// process then had more than memory. GOGC and GOMEMLIMIT of the environment go first.
+const (
+	garbage = 1600
+	memory  = 96 << 20
+)
 
 // uploadGrace is how long uploads may go on when everything else stops: small
 // ones end well, large ones are cut off while there is time to say so.
@@ -93,6 +97,9 @@ func uploads(ctx context.Context, drain time.Duration) context.Context {
 func run(ctx context.Context, config Config, built schema.Schema, routes Routes) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
 	}
 	logging.Start(os.Stderr, config.ServiceName, config.LogLevel)
 	stopTracing, err := tracing.Start(ctx, config.ServiceName)
