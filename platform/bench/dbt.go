@@ -50,12 +50,12 @@ func dbtRuns(ctx context.Context, r *rig) (s samples, err error) {
 		if err != nil {
 			return s, err
 		}
+		if n < 0 {
+			continue
+		}
 		build, err := timed(func() error { _, err := mesh.Run(ctx, "dbt", "build"); return err })
 		if err != nil {
 			return s, err
-		}
-		if n < 0 {
-			continue
 		}
 		s.values["dbt-run"] = append(s.values["dbt-run"], run/direct)
 		s.values["dbt-build"] = append(s.values["dbt-build"], build)

@@ -30,11 +30,10 @@ func (r *rig) compare(ctx context.Context, id, unit string, rounds int, length t
 	rounds, length = r.rounds(rounds, length)
 	s = samples{values: map[string][]float64{}, unit: unit}
 	for n := -warmUp; n < rounds; n++ {
-		a, err := ours(ctx, length)
-		if err != nil {
-			return s, err
-		}
-		b, err := theirs(ctx, length)
+		var a, b float64
+		err := inTurn(n,
+			func() (err error) { a, err = ours(ctx, length); return err },
+			func() (err error) { b, err = theirs(ctx, length); return err })
 		if err != nil {
 			return s, err
 		}
@@ -45,6 +44,19 @@ func (r *rig) compare(ctx context.Context, id, unit string, rounds int, length t
 		s.ours, s.theirs = append(s.ours, a), append(s.theirs, b)
 	}
 	return s, nil
+}
+
+// inTurn runs the sides of round n; who was second is first the next time. What
+// a side leaves behind for the one after it, a rested or a busy machine, does not
+// always meet the same.
+func inTurn(n int, one, other func() error) error {
+	if n%2 != 0 {
+		one, other = other, one
+	}
+	if err := one(); err != nil {
+		return err
+	}
+	return other()
 }
 
 // rate is a side that sends requests.
@@ -194,7 +206,7 @@ func seeding(ctx context.Context, r *rig) (samples, error) {
 		}
 	}
 	rows := float64(customers + orders)
-	return r.compare(ctx, "seeding", "rows/s", 10, 0,
+	return r.compare(ctx, "seeding", "rows/s", 8, 0,
 		func(ctx context.Context, _ time.Duration) (float64, error) {
 			begin := time.Now()
 			err := seed(ctx)
@@ -301,14 +313,15 @@ func logging(ctx context.Context, r *rig) (s samples, err error) {
 	rounds, length := r.rounds(20, 2*time.Second)
 	s = samples{values: map[string][]float64{}, unit: "requests/s"}
 	for n := -warmUp; n < rounds; n++ {
-		rateWith, cpuWith, err := perRequest(with, length)
-		if err == nil {
-			err = with.logged(ctx) // what is left over must not slow the other side
-		}
-		if err != nil {
-			return s, err
-		}
-		rateWithout, cpuWithout, err := perRequest(without, length)
+		var rateWith, cpuWith, rateWithout, cpuWithout float64
+		err := inTurn(n,
+			func() (err error) {
+				if rateWith, cpuWith, err = perRequest(with, length); err != nil {
+					return err
+				}
+				return with.logged(ctx) // what is left over must not slow the other side
+			},
+			func() (err error) { rateWithout, cpuWithout, err = perRequest(without, length); return err })
 		if err != nil {
 			return s, err
 		}
