@@ -66,7 +66,7 @@ dashboards: ## write dashboards/json from the code
 	@$(GO) run ./dashboards -out dashboards/json -list
 
 dashboards/report: build ## run every panel on a mesh (MEESH_HOME, or one of its own), write docs/dashboards.md
-	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh ./platform/panel -run TestMeshDrawsEveryPanel
+	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh -timeout 40m ./platform/panel -run TestMeshDrawsEveryPanel
 
 pictures: build ## take the pictures of README and documents from the mesh in MEESH_HOME (needs chromium)
 	@$(GO) run ./platform/viewer/pictures
