@@ -343,12 +343,15 @@ func startServer(t *testing.T, hub, name, password string) error {
 		return err
 	}
 	for begin := time.Now(); ; {
-		status, err := page(client, hub+"/user/"+name+"/api/status")
+		// The page leads over the hub, which tells the server who comes; its API only refuses strangers.
+		status, err := page(client, hub+"/user/"+name+"/lab")
 		if err == nil && status == http.StatusOK {
-			return nil
+			if status, err = page(client, hub+"/user/"+name+"/api/status"); err == nil && status == http.StatusOK {
+				return nil
+			}
 		}
 		if time.Since(begin) > 3*time.Minute {
-			return fmt.Errorf("no server after 3 minutes: %d %w", status, err)
+			return fmt.Errorf("no server after 3 minutes: status %d, %v", status, orNothing(err))
 		}
 		select {
 		case <-time.After(time.Second):

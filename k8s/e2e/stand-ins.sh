@@ -108,8 +108,8 @@ make_mailpit() {
 	"$KUBEBOX" image docker.io/axllent/mailpit:v1.27.11 --root "$work/mailbox" --user 1000:1000
 }
 
-[ $# -gt 0 ] || set -- mesh sales marketing apimetrics postgres trino hive_metastore object_store dbt hub notebook grafana mailpit
+[ $# -gt 0 ] || set -- mesh sales marketing apimetrics postgres trino hive-metastore object-store dbt hub notebook grafana mailpit
 for image; do
 	echo "stand-ins: $image" >&2
-	"make_$image"
+	"make_$(echo "$image" | tr - _)"
 done

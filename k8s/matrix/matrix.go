@@ -113,25 +113,10 @@ spec:
 				}
 			}
 		}
-		var types []string
-		if len(in) > 0 {
-			types = append(types, "Ingress")
-		}
-		if len(out) > 0 {
-			types = append(types, "Egress")
-		}
-		if len(types) > 0 {
-			fmt.Fprintf(&b, `---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: %s, namespace: %s}
-spec:
-  podSelector: {matchLabels: {%s: %s}}
-  policyTypes: [%s]
-`, w, namespace, NameLabel, w, strings.Join(types, ", "))
-			m.rules(&b, namespace, "ingress", "from", in, func(f Flow) []string { return f.From })
-			m.rules(&b, namespace, "egress", "to", out, func(f Flow) []string { return f.To })
-		}
+		// Apart, because some enforcers (kube-router) let one pod of a policy reach another when
+		// either direction of it allows that: a rule must hold without the one in the other direction.
+		m.policy(&b, namespace, w, "", "Ingress", "from", in, func(f Flow) []string { return f.From })
+		m.policy(&b, namespace, w, "-egress", "Egress", "to", out, func(f Flow) []string { return f.To })
 		if len(outside.Ports) > 0 {
 			fmt.Fprintf(&b, `---
 apiVersion: networking.k8s.io/v1
@@ -164,11 +149,20 @@ spec:
 	return b.Bytes()
 }
 
-func (m Matrix) rules(b *bytes.Buffer, namespace, direction, word string, flows []Flow, peers func(Flow) []string) {
+// policy writes the policy of a workload for one direction, unless nothing flows in it.
+func (m Matrix) policy(b *bytes.Buffer, namespace, workload, suffix, direction, word string, flows []Flow, peers func(Flow) []string) {
 	if len(flows) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "  %s:\n", direction)
+	fmt.Fprintf(b, `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: %s, namespace: %s}
+spec:
+  podSelector: {matchLabels: {%s: %s}}
+  policyTypes: [%s]
+  %s:
+`, workload+suffix, namespace, NameLabel, workload, direction, strings.ToLower(direction))
 	for _, f := range flows {
 		fmt.Fprintf(b, "  # %s\n  - %s:\n", f.Why, word)
 		for _, p := range peers(f) {
