@@ -373,8 +373,8 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 }
 
 // politeness of Trino: a query that computes without end leaves the domains'
-// services and databases nine tenths of a busy processor.
-const politeness = "10"
+// services and databases all but a thirtieth of a busy processor.
+const politeness = "15"
 
 // politely has a component give way to the others when processors are scarce.
 func politely(s *supervise.Spec) error {
