@@ -115,45 +115,34 @@ spec:
 		}
 		// Apart, because some enforcers (kube-router) let one pod of a policy reach another when
 		// either direction of it allows that: a rule must hold without the one in the other direction.
-		m.policy(&b, namespace, w, "", "Ingress", "from", in, func(f Flow) []string { return f.From })
-		m.policy(&b, namespace, w, "-egress", "Egress", "to", out, func(f Flow) []string { return f.To })
+		if len(in) > 0 {
+			begin(&b, w, namespace, w, "Ingress")
+			m.rules(&b, namespace, "from", in, func(f Flow) []string { return f.From })
+		}
+		if len(out) > 0 {
+			begin(&b, w+"-egress", namespace, w, "Egress")
+			m.rules(&b, namespace, "to", out, func(f Flow) []string { return f.To })
+		}
 		if len(outside.Ports) > 0 {
-			fmt.Fprintf(&b, `---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: %s-from-outside, namespace: %s}
-spec:
-  podSelector: {matchLabels: {%s: %s}}
-  policyTypes: [Ingress]
-  ingress:
-  # %s; an overlay says what the range of pods is
+			begin(&b, w+"-from-outside", namespace, w, "Ingress")
+			fmt.Fprintf(&b, `  # %s; an overlay says what the range of pods is
   - from: [{ipBlock: {cidr: 0.0.0.0/0, except: [0.0.0.0/32]}}]
     ports: %s
-`, w, namespace, NameLabel, w, outside.Why, ports(outside.Ports))
+`, outside.Why, ports(outside.Ports))
 		}
 		if len(server.Ports) > 0 {
-			fmt.Fprintf(&b, `---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: %s-to-api-server, namespace: %s}
-spec:
-  podSelector: {matchLabels: {%s: %s}}
-  policyTypes: [Egress]
-  egress:
-  # %s; an overlay says where the API server is
+			begin(&b, w+"-to-api-server", namespace, w, "Egress")
+			fmt.Fprintf(&b, `  # %s; an overlay says where the API server is
   - to: [{ipBlock: {cidr: 0.0.0.0/32}}]
     ports: %s
-`, w, namespace, NameLabel, w, server.Why, ports(server.Ports))
+`, server.Why, ports(server.Ports))
 		}
 	}
 	return b.Bytes()
 }
 
-// policy writes the policy of a workload for one direction, unless nothing flows in it.
-func (m Matrix) policy(b *bytes.Buffer, namespace, workload, suffix, direction, word string, flows []Flow, peers func(Flow) []string) {
-	if len(flows) == 0 {
-		return
-	}
+// begin writes a policy of a workload for one direction, up to its rules.
+func begin(b *bytes.Buffer, name, namespace, workload, direction string) {
 	fmt.Fprintf(b, `---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -162,7 +151,10 @@ spec:
   podSelector: {matchLabels: {%s: %s}}
   policyTypes: [%s]
   %s:
-`, workload+suffix, namespace, NameLabel, workload, direction, strings.ToLower(direction))
+`, name, namespace, NameLabel, workload, direction, strings.ToLower(direction))
+}
+
+func (m Matrix) rules(b *bytes.Buffer, namespace, word string, flows []Flow, peers func(Flow) []string) {
 	for _, f := range flows {
 		fmt.Fprintf(b, "  # %s\n  - %s:\n", f.Why, word)
 		for _, p := range peers(f) {
