@@ -65,10 +65,10 @@ const (
 	minRetry, maxRetry = 50 * time.Millisecond, time.Second
 	alarmPause         = 10 * time.Second
 	defaultSpillBytes  = 256 << 20
-	// manners are pauses between batches from the spill, in times of what storing the
-	// last one took. That takes long when the machine is busy; then requests go first,
-	// and their entries wait on disk, until they fill this part of the spill.
-	manners     = 4
+	// A pause after a batch from the spill, in times of what storing it took. That takes
+	// long when the machine is busy; then requests go first, and their entries wait.
+	manners = 4
+	// There are no pauses once the entries fill more than this part of the spill: a quarter.
 	patientPart = 4
 )
 
