@@ -68,8 +68,8 @@ dashboards: ## write dashboards/json from the code
 dashboards/report: build ## run every panel on a mesh (MEESH_HOME, or one of its own), write docs/dashboards.md
 	@DASHBOARDS_REPORT=$(CURDIR)/docs/dashboards.md $(GO) test -count=1 -tags mesh -timeout 40m ./platform/panel -run TestMeshDrawsEveryPanel
 
-pictures: build ## take the pictures of README and documents from the mesh in MEESH_HOME (needs chromium)
-	@$(GO) run ./platform/viewer/pictures
+pictures: build ## take the pictures of README and documents from the running mesh, or that in MEESH_HOME (needs chromium)
+	@$(BUILD) -o bin/ ./platform/viewer/pictures && ./bin/pictures
 
 verify: ## generated files are what the code makes; differences are said in words
 	@$(GO) run ./dashboards -verify dashboards/json

@@ -215,6 +215,8 @@ func legend(d *Drawing, list []series, shape string) float64 {
 		return 0
 	}
 	const most = 3 // lines
+	// A browser without the font that is measured takes one as wide as DejaVu Sans.
+	const anyFont = 1.15
 	x, line := 0.0, 1
 	type entry struct {
 		x    float64
@@ -225,7 +227,7 @@ func legend(d *Drawing, list []series, shape string) float64 {
 	var entries []entry
 	for i, s := range list {
 		text := Truncate(s.name, min(d.Width-swatch-5, 220), textSize, false)
-		wide := swatch + 5 + Measure(text, textSize, false)
+		wide := swatch + 5 + anyFont*Measure(text, textSize, false)
 		if x > 0 && x+wide > d.Width {
 			x, line = 0, line+1
 		}
@@ -539,7 +541,7 @@ func (f *Figure) drawBars(d *Drawing) {
 	if most := max(1, int(room/(least*float64(len(list))+5))); len(rows) > most {
 		room -= lineSkip
 		most = max(1, int(room/(least*float64(len(list))+5)))
-		d.Write(0, d.Height-below-4, fmt.Sprintf("and %d more, in the table", len(rows)-most), textSize, false, Muted, Start)
+		d.Write(0, d.Height-below-4, fmt.Sprintf("and %d more", len(rows)-most), textSize, false, Muted, Start)
 		rows = rows[:most]
 	}
 	low, high := 0.0, 0.0

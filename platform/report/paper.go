@@ -235,7 +235,7 @@ func (w *paper) row(row PageRow) {
 	const half = (inner - column) / 2
 	height := func(f *Figure, width float64) float64 {
 		if width == half {
-			return captionHeight(f, width) + 190
+			return captionHeight(f, width) + 196 // seven pairs of bars
 		}
 		return captionHeight(f, width) + 205
 	}
