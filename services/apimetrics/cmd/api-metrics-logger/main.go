@@ -26,9 +26,6 @@ func main() {
 		if err := service.Nice(config.Nice); err != nil {
 			return nil, nil, err
 		}
-		if err := service.Nice(config.Nice); err != nil {
-			return nil, nil, err
-		}
 		store := postgres.New(db)
 		go store.Tidy(ctx, postgres.Retention{Logs: config.Logs, Metrics: config.Metrics})
 		router, err := collect.Routes(store, s)
