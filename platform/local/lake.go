@@ -185,9 +185,7 @@ func (m *mesh) worker(n int) (supervise.Spec, error) {
 		return s, err
 	}
 	s.Path, s.Args, s.Dir, s.Env = command.Path, command.Args, command.Dir, command.Env
-	if err := politely(&s); err != nil {
-		return s, err
-	}
+	s.Nice = politeness
 	s.Env = append(s.Env, "TRINO_CONFIGURATION="+command.Version)
 	s.StartTimeout = 5 * time.Minute
 	s.ProbeTimeout = time.Minute

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -333,9 +332,7 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 		return s, err
 	}
 	s.Path, s.Args, s.Dir, s.Env = command.Path, command.Args, command.Dir, command.Env
-	if err := politely(&s); err != nil {
-		return s, err
-	}
+	s.Nice = politeness
 	s.Env = append(s.Env, "TRINO_CONFIGURATION="+command.Version)
 	s.Files = []string{trino.TokenKeyFile(m.dir)}
 	s.StartTimeout = 5 * time.Minute
@@ -374,17 +371,7 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 
 // politeness of Trino: a query that computes without end leaves the domains'
 // services and databases all but a thirtieth of a busy processor.
-const politeness = "15"
-
-// politely has a component give way to the others when processors are scarce.
-func politely(s *supervise.Spec) error {
-	nice, err := exec.LookPath("nice")
-	if err != nil {
-		return fmt.Errorf("%s: %w; it is part of every Linux (package coreutils)", s.Name, err)
-	}
-	s.Path, s.Args = nice, append([]string{"-n", politeness, s.Path}, s.Args...)
-	return nil
-}
+const politeness = 15
 
 // launcherPID is where Trino's launcher notes the process, below Trino's folder.
 const launcherPID = "var/run/launcher.pid"

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -127,19 +128,26 @@ func start(s Spec, hash, dir string) (*process, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(s.Path, s.Args...) //nolint:noctx // it outlives every context, and us
+	path, args, err := s.command()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, args...) //nolint:noctx // it outlives every context, and us
 	cmd.Env = append([]string{marker(s.Name, dir)}, s.Env...)
 	cmd.Dir = s.Dir
 	// The process writes to the file itself, not through us, so that it
 	// survives us.
 	cmd.Stdout, cmd.Stderr = log, log
 	// A group of its own: a signal to ours must not reach it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: s.Nice == 0, Setsid: s.Nice > 0}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	p := &process{pid: cmd.Process.Pid, since: time.Now(), signal: cmd.Process.Signal, exited: make(chan struct{})}
 	boot, err := bootID()
+	if err == nil && s.Nice > 0 {
+		err = niceSession(p.pid, s.Nice)
+	}
 	if err == nil {
 		var stat procStat
 		// Nobody has waited for it yet, so it is there even if it has ended.
@@ -153,9 +161,41 @@ func start(s Spec, hash, dir string) (*process, error) {
 	}()
 	if err != nil {
 		p.stop(syscall.SIGKILL, 0)
-		return nil, fmt.Errorf("record the process: %w", err)
+		return nil, fmt.Errorf("take the process under supervision: %w", err)
 	}
 	return p, nil
+}
+
+// command is what start runs: the program, through nice(1) if it is to give way.
+func (s Spec) command() (path string, args []string, err error) {
+	if s.Nice == 0 {
+		return s.Path, s.Args, nil
+	}
+	if path, err = exec.LookPath("nice"); err != nil {
+		return "", nil, fmt.Errorf("%s: %w; it is part of every Linux (package coreutils)", s.Name, err)
+	}
+	return path, append([]string{"-n", strconv.Itoa(s.Nice), s.Path}, s.Args...), nil
+}
+
+// niceSession has the session of the process give way to other sessions. A kernel
+// that shares processors between sessions first (sched(7), autogroup) would
+// otherwise count nice within the session alone: what Trino takes would be taken
+// from the services, which are of the supervisor's session, and PostgreSQL, each
+// of whose connections is a session of its own, would get no more than Trino.
+func niceSession(pid, nice int) error {
+	for {
+		err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(nice)), 0)
+		switch {
+		case errors.Is(err, syscall.EAGAIN): // the kernel lets ordinary users do it ten times a second
+			time.Sleep(50 * time.Millisecond)
+			continue
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH): // a kernel without shares of sessions, or the process has ended
+			return nil
+		case err != nil:
+			return fmt.Errorf("lower the priority of the session: %w", err)
+		}
+		return nil
+	}
 }
 
 // adopt takes over a running process. ok is false when it has ended since.

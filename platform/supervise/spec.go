@@ -39,6 +39,7 @@ type Spec struct {
 	Env  []string // whole environment, NAME=value
 	Dir  string   // working directory
 	Log  string   // file that stdout and stderr are appended to
+	Nice int      // 0 to 19, as for nice(1): how far it gives way when processors are scarce
 
 	// DependsOn names the components that must be ready, or done, before
 	// this one starts. One that falters later does not stop this one.
@@ -100,7 +101,8 @@ func (s Spec) hash() (string, error) {
 		Kind           Kind
 		Path, Dir, Log string
 		Args, Env      []string
-	}{s.Kind, s.Path, s.Dir, s.Log, s.Args, env}); err != nil {
+		Nice           int `json:",omitempty"`
+	}{s.Kind, s.Path, s.Dir, s.Log, s.Args, env, s.Nice}); err != nil {
 		return "", err
 	}
 	for _, name := range append([]string{s.Path}, s.Files...) {

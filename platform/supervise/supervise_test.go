@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var helper string // the program that stands for all components
@@ -661,6 +664,33 @@ func TestMeasuresMemory(t *testing.T) {
 	all := s.Measure()
 	if all[0].RSSBytes < 100<<10 || all[0].RSSBytes > 1<<30 || all[1].RSSBytes != 0 {
 		t.Errorf("memory: %+v", all)
+	}
+}
+
+// A component that is nice gives way to the threads of other sessions too.
+func TestGivesWay(t *testing.T) {
+	st := newStage(t)
+	s := st.supervisor(quick)
+	nice := st.server("trino")
+	nice.Nice = 10
+	reconcile(t, s, nice, st.server("db"))
+	pid, other := awaitState(t, s, "trino", Ready).PID, awaitState(t, s, "db", Ready).PID
+	ours, err := unix.Getpriority(unix.PRIO_PROCESS, other) // 20 less what nice(1) says
+	if err != nil {
+		t.Fatal(err)
+	}
+	if its, err := unix.Getpriority(unix.PRIO_PROCESS, pid); err != nil || its != max(ours-10, 1) {
+		t.Errorf("priority of the nice one: %d, %v; of another: %d", its, err, ours)
+	}
+	if session, err := unix.Getsid(pid); err != nil || session != pid {
+		t.Errorf("process %d is of session %d, %v", pid, session, err)
+	}
+	group, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("this kernel does not share processors between sessions")
+	}
+	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(group)), "nice 10") {
+		t.Errorf("the session's share: %q, %v", group, err)
 	}
 }
 
