@@ -145,15 +145,15 @@ func start(s Spec, hash, dir string) (*process, error) {
 	}
 	p := &process{pid: cmd.Process.Pid, since: time.Now(), signal: cmd.Process.Signal, exited: make(chan struct{})}
 	boot, err := bootID()
-	if err == nil && s.Nice > 0 {
-		err = niceSession(p.pid, s.Nice)
-	}
 	if err == nil {
 		var stat procStat
 		// Nobody has waited for it yet, so it is there even if it has ended.
 		if stat, err = readStat(p.pid); err == nil {
 			err = writeRecord(dir, record{s.Name, s.Kind, hash, p.pid, stat.Start, boot, s.stopSignal(), s.stopGrace(), p.since})
 		}
+	}
+	if err == nil && s.Nice > 0 { // after the record: it may take a moment
+		err = niceSession(p.pid, s.Nice)
 	}
 	go func() {
 		p.err = cmd.Wait()
