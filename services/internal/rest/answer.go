@@ -1,15 +1,15 @@
 package rest
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/gin-gonic/gin"
 
 	"github.com/datameesh/datameesh/services/internal/keyset"
@@ -64,10 +64,11 @@ func write(c *gin.Context, status int, resource any) error {
 	return nil
 }
 
-// etag is strong: the same text has the same tag, another text another.
+// etag is strong: the same text has the same tag, another text another but for
+// one chance in 2^64 (xxHash). It guards against lost updates, not against forgers,
+// who may write anyway; SHA-256 took 4 % of the time of a list of 50 (list-50).
 func etag(body []byte) string {
-	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return fmt.Sprintf(`"%016x"`, xxhash.Sum64(body))
 }
 
 // matches says whether one of the header's tags is tag. weak also accepts a

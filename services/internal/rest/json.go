@@ -150,14 +150,8 @@ func fieldWriter(kind reflect.Type) writer {
 
 // appendTime writes a time as RFC 3339; what that cannot write is an error.
 func appendTime(text []byte, t *time.Time) ([]byte, error) {
-	const day = 24 * 60 * 60
-	if _, offset := t.Zone(); t.Year() < 0 || t.Year() > 9999 || offset <= -day || offset >= day {
-		plain, err := json.Marshal(t)
-		return append(text, plain...), err
-	}
-	text = append(text, '"')
-	text = t.AppendFormat(text, time.RFC3339Nano)
-	return append(text, '"'), nil
+	text, err := t.AppendText(append(text, '"'))
+	return append(text, '"'), err
 }
 
 // appendString writes text that needs no escaping as it is.
