@@ -78,7 +78,7 @@ verify: ## generated files are what the code makes; differences are said in word
 
 .PHONY: test check
 # What may find nothing to run (test/grafana) is not the last: CI counts what the last runner says.
-test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e test/grafana test/dashboards test/lake test/crash ## everything that CI runs
+test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e test/grafana test/dashboards test/hub test/lake test/crash ## everything that CI runs
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
