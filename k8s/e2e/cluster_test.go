@@ -124,8 +124,8 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := first.Wrong()
-	r.held("isolation, packet by packet", len(wrong) == 0 && len(first.Cells) > 10_000, "%d connections, %d to be allowed, %d wrong %v, in %.0f s",
-		len(first.Cells), first.Allowed(), len(wrong), wrong[:min(5, len(wrong))], first.Took.Seconds())
+	r.held("isolation, packet by packet", len(wrong) == 0 && len(first.Cells) > 10_000, "%d connections, %d to be allowed, %d wrong%s, in %.0f s",
+		len(first.Cells), first.Allowed(), len(wrong), examples(wrong), first.Took.Seconds())
 	var table bytes.Buffer
 	if err := first.Table(&table); err != nil {
 		t.Fatal(err)
@@ -153,8 +153,8 @@ func TestCluster(t *testing.T) {
 			bad = append(bad, rule.Rule+": "+w)
 		}
 	}
-	r.held("each rule taken away once: exactly its connections are denied", len(bad) == 0 && len(rules) > 80, "%d rules, %d connections, %d wrong %v, in %.0f s",
-		len(rules), red, len(bad), bad[:min(5, len(bad))], time.Since(begin).Seconds())
+	r.held("each rule taken away once: exactly its connections are denied", len(bad) == 0 && len(rules) > 80, "%d rules, %d connections, %d wrong%s, in %.0f s",
+		len(rules), red, len(bad), examples(bad), time.Since(begin).Seconds())
 
 	// A database is killed and comes back with its data.
 	const customers = "SELECT count(*) FROM sales.public.customers"
@@ -611,4 +611,12 @@ type logger struct{ t *testing.T }
 func (l logger) Write(p []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(p)))
 	return len(p), nil
+}
+
+// examples are the first of a list, to be written behind its number.
+func examples[T any](list []T) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %v", list[:min(5, len(list))])
 }

@@ -175,7 +175,8 @@ func (s *suite) browser(t *testing.T) {
 		t.Errorf("the picture of the page has %d colours: %v", colours, err)
 	}
 
-	// Somebody else's server, and the administrators' page.
+	// Somebody else's server, which must run to be refused by name, and the administrators' page.
+	s.server(t, "mike")
 	for path, want := range map[string]string{"/user/mike/lab": "mike", "/hub/admin": "403"} {
 		open("go to "+path, s.url()+path)
 		wait(path+" is refused", fmt.Sprintf(`document.readyState === "complete" && document.querySelector(".jp-NotebookPanel, #jupyterhub-admin-config, .jp-Launcher") === null && document.body.innerText.includes(%q)`, want))

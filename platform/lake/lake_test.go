@@ -326,40 +326,58 @@ func (m *mesh) kill(t *testing.T, name string) {
 	}
 }
 
-// halfWritten: of an insert that is broken off nothing is ever seen, in new
+// halfWritten: of inserts that are broken off nothing is ever seen, in new
 // partitions as in old ones.
 func (m *mesh) halfWritten(t *testing.T) {
 	// Formats that write as they go; Parquet keeps 128 MB back.
-	for table, with := range map[string]string{
+	tables := map[string]string{
 		"hive.default.parts": "format = 'TEXTFILE', partitioned_by = array['p']",
 		"lake.default.parts": "format = 'AVRO', partitioning = array['p']",
-	} {
+	}
+	for table, with := range tables {
 		if _, err := m.ask(t, "create table "+table+" with ("+with+") as select order_id, cast('x' as varchar) as bulk, 'old' as p from sales.public.orders"); err != nil {
 			t.Fatal(err)
 		}
-		size := m.stored(t)
-		broken := make(chan error, 1)
+	}
+	size := m.stored(t)
+	broken := make(chan error, len(tables))
+	for table := range tables {
 		go func() {
 			_, err := m.ask(t, "insert into "+table+` select a.order_id, cast(uuid() as varchar), if(a.order_id % 2 = 0, 'old', 'new')
 				from sales.public.orders a cross join sales.public.orders b cross join unnest(sequence(1, 10000)) u(n)`)
 			broken <- err
 		}()
-		const written = 32 << 20
-		for begin := time.Now(); m.stored(t) < size+written; {
-			if time.Since(begin) > patience {
-				t.Fatalf("%s: less than %d bytes are written", table, written)
-			}
+	}
+	const each = 16 << 20 // bytes
+	both := fmt.Sprintf(`select count(*) from (select query_id from system.runtime.tasks join system.runtime.queries using (query_id)
+		where query like 'insert into %%.parts select%%' group by 1 having sum(physical_written_bytes) >= %d)`, each)
+	for begin := time.Now(); ; {
+		writing, err := m.ask(t, both)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if writing == strconv.Itoa(len(tables)) && m.stored(t) >= size+each {
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("%s of %d inserts have written %d bytes, %d are stored", writing, len(tables), each, m.stored(t)-size)
+		}
+		for table := range tables {
 			m.want(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
 		}
-		pid := m.pid(t, "trino")
-		m.kill(t, "trino")
-		// HotSpot puts this into /tmp wherever Trino's files lie.
-		if _, err := os.Stat(fmt.Sprintf("/tmp/.java_pid%d", pid)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the killed Trino leaves a socket: %v", err)
-		}
+	}
+	pid := m.pid(t, "trino")
+	m.kill(t, "trino")
+	// HotSpot puts this into /tmp wherever Trino's files lie.
+	if _, err := os.Stat(fmt.Sprintf("/tmp/.java_pid%d", pid)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the killed Trino leaves a socket: %v", err)
+	}
+	for range tables {
 		if err := <-broken; err == nil {
-			t.Errorf("%s: the insert was to be broken off", table)
+			t.Error("the insert was to be broken off")
 		}
+	}
+	for table := range tables {
 		m.until(t, "select count(*), count_if(p = 'new') from "+table, "400,0")
 		if _, err := m.ask(t, "insert into "+table+" values (bigint '1', 'x', 'new')"); err != nil {
 			t.Error(err)

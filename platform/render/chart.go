@@ -232,7 +232,7 @@ func legend(d *Drawing, list []series, shape string) float64 {
 			x, line = 0, line+1
 		}
 		rest := fmt.Sprintf("and %d more", len(list)-i)
-		if line == most && i < len(list)-1 && x+wide+legendGap+Measure(rest, textSize, false) > d.Width || line > most {
+		if line == most && i < len(list)-1 && x+wide+legendGap+anyFont*Measure(rest, textSize, false) > d.Width || line > most {
 			entries = append(entries, entry{x, min(line, most), rest, series{}})
 			break
 		}

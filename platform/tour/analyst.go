@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/datameesh/datameesh/platform/query"
+	"github.com/datameesh/datameesh/platform/render"
 	"github.com/datameesh/datameesh/platform/report"
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -147,6 +148,15 @@ func cents(text string) string {
 	return whole + "." + (rest + "00")[:max(2, len(rest))]
 }
 
+// money writes a sum as the pages do; what is no number stays as it is.
+func money(text string) string {
+	sum, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return text
+	}
+	return render.Field{Unit: "currencyUSD"}.Format(sum)
+}
+
 var (
 	channelLink  = regexp.MustCompile(`<a href="(/d/marketing-roi\?[^"]*var-channel=([^"&]+)[^"]*)"`)
 	campaignLink = regexp.MustCompile(`<td[^>]*><a href="(/d/customer-journey\?[^"]*var-campaign=[^"]+)"[^>]*>([^<]+)</a>`)
@@ -194,7 +204,7 @@ func (a *analyst) drill(ctx context.Context) (string, error) {
 	if !strings.Contains(page, "Campaign: "+html.EscapeString(name)) {
 		return "", &DifferenceError{"the page of the campaign", "no word of it", name}
 	}
-	return fmt.Sprintf("%s spent $%s as in marketing-db; on to %s, with channel and range", channel, cents(spend[0]), name), nil
+	return fmt.Sprintf("%s spent %s as in marketing-db; on to %s, with channel and range", channel, money(spend[0]), name), nil
 }
 
 // compare asks four ways for the revenue of the last seven days.
@@ -264,7 +274,7 @@ func (a *analyst) compare(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("$%s in the last 7 days: dashboard, Sales API, Trino, PostgreSQL", cents(direct[0])), same("revenue in Trino", cents(trino[0][0]), cents(direct[0]))
+	return fmt.Sprintf("%s in the last 7 days: dashboard, Sales API, Trino, PostgreSQL", money(direct[0])), same("revenue in Trino", cents(trino[0][0]), cents(direct[0]))
 }
 
 func (a *analyst) export(ctx context.Context) (string, error) {
