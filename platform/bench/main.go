@@ -6,8 +6,8 @@
 // request log, metrics; the rate limit is raised, not removed) on a durable
 // PostgreSQL of its own. Each claim is a ratio inside one round; rounds alternate
 // between the two sides, and the median of all rounds counts: other work on the
-// machine hits both sides. Two claims are no ratios: memory, and page-queries, which
-// starts a whole mesh with the load data and its marts. Exit codes: 0 all floors are held, 1 one is not, 2
+// machine hits both sides. Three claims are no ratios: memory, dbt-build, and
+// page-queries, which starts a whole mesh with the load data and its marts. Exit codes: 0 all floors are held, 1 one is not, 2
 // wrong usage, 3 something needed cannot be reached, 130 interrupted.
 package main
 

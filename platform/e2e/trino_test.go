@@ -18,7 +18,7 @@ import (
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
-// testSpeed has no tight limit, as the machine may be busy; `make bench` has one.
+// testSpeed has no tight limit, as the machine may be busy.
 func (m *mesh) testSpeed(t *testing.T) {
 	const (
 		q1   = `SELECT s.customer_id, m.lead_id FROM sales.public.customers s JOIN marketing.public.leads m ON s.email = m.email`
