@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/datameesh/datameesh/platform/browser"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/meshtest"
@@ -138,10 +140,15 @@ func TestMeshViewerShowsEveryDashboard(t *testing.T) {
 	}
 }
 
-// The figures on the page, in the PDF and in the CSV are those of the domains' own
-// tables, to the cent.
-func TestMeshSameNumbersEverywhere(t *testing.T) {
-	mesh := meshtest.Running(t)
+// A printed is a dashboard as the page, the text of its PDF, and the CSV of a panel show it.
+type printed struct {
+	page, pdf string
+	csv       func(panel string) [][]string
+}
+
+// printedAs asks for the dashboard as emma, with the range of time, if any.
+func printedAs(t *testing.T, mesh *meshtest.Mesh, uid, from, to string) printed {
+	t.Helper()
 	program, err := exec.LookPath("pdftotext")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -149,53 +156,121 @@ func TestMeshSameNumbersEverywhere(t *testing.T) {
 		}
 		t.Skip("not run: needs pdftotext (poppler-utils)")
 	}
-	r := login(t, mesh, "emma")
-	_, page := r.get("/d/executive-kpis")
-	code, pdf, said := meesh(t, "report", "executive", "--out", "-")
-	if code != 0 {
-		t.Fatalf("meesh report: %d\n%s", code, said)
+	path, span := "/d/"+uid, []string{}
+	if from != "" {
+		path, span = path+"?from="+from+"&to="+to, []string{"--from", from, "--to", to}
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-layout", "-", "-")
-	cmd.Stdin = strings.NewReader(pdf)
-	printed, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sales, marketing := mesh.Connect("sales-db", "sales_data", "sales_owner"), mesh.Connect("marketing-db", "marketing_data", "marketing_owner")
-	const revenue = `SELECT to_char(sum(total_amount), 'FM$999,999,999,990.00'), sum(total_amount)::text FROM orders, mesh_meta WHERE status = 'paid' AND ordered_at >= (as_of - %d)::timestamptz AND ordered_at < as_of::timestamptz`
-	type figure struct{ title, shown, exact string }
-	var figures []figure
-	for title, days := range map[string]int{"Revenue, 7 days": 7, "Revenue, 30 days": 30} {
-		f := figure{title: title}
-		if err := sales.QueryRow(t.Context(), fmt.Sprintf(revenue, days)).Scan(&f.shown, &f.exact); err != nil {
-			t.Fatal(err)
-		}
-		figures = append(figures, f)
-	}
-	var customers, customersExact, share, shareExact string
-	if err := sales.QueryRow(t.Context(), `SELECT to_char(count(DISTINCT customer_id), 'FM999,999,990'), count(DISTINCT customer_id)::text FROM orders, mesh_meta
-		WHERE status = 'paid' AND ordered_at >= (as_of - 90)::timestamptz AND ordered_at < as_of::timestamptz`).Scan(&customers, &customersExact); err != nil {
-		t.Fatal(err)
-	}
-	if err := marketing.QueryRow(t.Context(), `SELECT to_char(100 * avg((status = 'converted')::int), 'FM990.0%'), round(avg((status = 'converted')::int), 6)::float8::text FROM leads, mesh_meta
-		WHERE created_at >= (as_of - 60)::timestamptz AND created_at < (as_of - 30)::timestamptz`).Scan(&share, &shareExact); err != nil {
-		t.Fatal(err)
-	}
-	figures = append(figures, figure{"Active customers", customers, customersExact}, figure{"Conversion rate", share, shareExact})
-	for _, f := range figures {
-		if !strings.Contains(page, ">"+f.shown+"<") {
-			t.Errorf("%s: the page lacks %s", f.title, f.shown)
-		}
-		if !strings.Contains(string(printed), f.shown) {
-			t.Errorf("%s: the PDF lacks %s\n%s", f.title, f.shown, printed)
-		}
-		code, text, said := meesh(t, "report", "executive", "--format", "csv", "--panel", f.title, "--out", "-")
+	report := func(args ...string) string {
+		t.Helper()
+		code, out, said := meesh(t, append(append([]string{"report", uid, "--out", "-"}, span...), args...)...)
 		if code != 0 {
 			t.Fatalf("meesh report: %d\n%s", code, said)
 		}
-		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-		if err != nil || len(rows) != 2 || number(t, rows[1][0]) != number(t, f.exact) {
-			t.Errorf("%s: the CSV has %v, the domain %s (%v)", f.title, rows, f.exact, err)
+		return out
+	}
+	code, page := login(t, mesh, "emma").get(path)
+	if code != http.StatusOK {
+		t.Fatalf("%s: %d", path, code)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-layout", "-", "-")
+	cmd.Stdin = strings.NewReader(report())
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return printed{page, string(text), func(panel string) [][]string {
+		t.Helper()
+		rows, err := csv.NewReader(strings.NewReader(report("--format", "csv", "--panel", panel))).ReadAll()
+		if err != nil || len(rows) < 2 {
+			t.Fatalf("%s: the CSV has %v, %v", panel, rows, err)
+		}
+		return rows[1:]
+	}}
+}
+
+// holds fails unless page and PDF show the text.
+func (p printed) holds(t *testing.T, what, shown string) {
+	t.Helper()
+	if !strings.Contains(p.page, ">"+shown+"<") {
+		t.Errorf("%s: the page lacks %s", what, shown)
+	}
+	if !strings.Contains(p.pdf, shown) {
+		t.Errorf("%s: the PDF lacks %s\n%s", what, shown, p.pdf)
+	}
+}
+
+// Page, PDF, CSV, mart and the domain's own database say the same, to the cent.
+func TestMeshSameNumbersEverywhere(t *testing.T) {
+	mesh := meshtest.Running(t)
+	executive := printedAs(t, mesh, "executive-kpis", "", "")
+	sales, marketing := mesh.Connect("sales-db", "sales_data", "sales_owner"), mesh.Connect("marketing-db", "marketing_data", "marketing_owner")
+	marts := mesh.Connect("platform-db", "sales_analytics", "grafana_ro")
+	const dollars = `'FM$999,999,999,990.00'`
+	const revenue = `SELECT to_char(sum(total_amount), ` + dollars + `), sum(total_amount)::text FROM orders, mesh_meta
+		WHERE status = 'paid' AND ordered_at >= (as_of - %d)::timestamptz AND ordered_at < as_of::timestamptz`
+	// Whose revenue is attributed takes both domains: TestLake compares the mart with an oracle.
+	const none = ""
+	for _, f := range []struct {
+		title, kpi string
+		days       int
+		format     string // of the mart's value
+		domain     *pgx.Conn
+		oracle     string
+	}{
+		{"Revenue, 7 days", "revenue", 7, `to_char(value, ` + dollars + `)`, sales, fmt.Sprintf(revenue, 7)},
+		{"Revenue, 30 days", "revenue", 30, `to_char(value, ` + dollars + `)`, sales, fmt.Sprintf(revenue, 30)},
+		{"Attributed revenue, 30 days", "revenue_attributed", 30, `to_char(value, ` + dollars + `)`, nil, none},
+		{"Organic revenue, 30 days", "revenue_organic", 30, `to_char(value, ` + dollars + `)`, nil, none},
+		{"Active customers", "active_customers", 90, `to_char(value, 'FM999,999,990')`, sales, `SELECT to_char(count(DISTINCT customer_id), 'FM999,999,990'), count(DISTINCT customer_id)::text FROM orders, mesh_meta
+			WHERE status = 'paid' AND ordered_at >= (as_of - 90)::timestamptz AND ordered_at < as_of::timestamptz`},
+		{"Conversion rate", "conversion_rate", 30, `to_char(100 * value, 'FM990.0%')`, marketing, `SELECT to_char(100 * avg((status = 'converted')::int), 'FM990.0%'), round(avg((status = 'converted')::int), 6)::text FROM leads, mesh_meta
+			WHERE created_at >= (as_of - 60)::timestamptz AND created_at < (as_of - 30)::timestamptz`},
+	} {
+		var shown, exact string
+		if err := marts.QueryRow(t.Context(), `SELECT `+f.format+`, value::text FROM marts.mart_executive_kpis WHERE kpi = $1 AND window_days = $2`, f.kpi, f.days).Scan(&shown, &exact); err != nil {
+			t.Fatalf("%s: %v", f.title, err)
+		}
+		executive.holds(t, f.title, shown)
+		if rows := executive.csv(f.title); len(rows) != 1 || number(t, rows[0][0]) != number(t, exact) {
+			t.Errorf("%s: the CSV has %v, the mart %s", f.title, rows, exact)
+		}
+		if f.domain == nil {
+			continue
+		}
+		var domainShown, domainExact string
+		if err := f.domain.QueryRow(t.Context(), f.oracle).Scan(&domainShown, &domainExact); err != nil {
+			t.Fatal(err)
+		}
+		if domainShown != shown || number(t, domainExact) != number(t, exact) {
+			t.Errorf("%s: the mart has %s (%s), the domain %s (%s)", f.title, exact, shown, domainExact, domainShown)
+		}
+	}
+
+	// Bars, over a range of time that somebody chose.
+	var from, to string
+	if err := sales.QueryRow(t.Context(), `SELECT (as_of - 60)::text, (as_of - 31)::text FROM mesh_meta`).Scan(&from, &to); err != nil {
+		t.Fatal(err)
+	}
+	chosen := printedAs(t, mesh, "executive-kpis", from, to)
+	inCSV := map[string]string{}
+	for _, row := range chosen.csv("Revenue by region") {
+		inCSV[row[0]] = row[1]
+	}
+	rows, _ := sales.Query(t.Context(), `SELECT region, to_char(sum(total_amount), `+dollars+`), sum(total_amount)::text FROM orders JOIN customers USING (customer_id)
+		WHERE status = 'paid' AND ordered_at >= $1::date AND ordered_at < $2::date + 1 GROUP BY 1`, from, to)
+	regions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r [3]string, err error) { return r, row.Scan(&r[0], &r[1], &r[2]) })
+	if err != nil || len(regions) < 2 || len(regions) != len(inCSV) {
+		t.Errorf("regions %v, in the CSV %v, %v", regions, inCSV, err)
+	}
+	for _, region := range regions {
+		name, shown, exact := region[0], region[1], region[2]
+		chosen.holds(t, name, shown)
+		var mart string
+		if err := marts.QueryRow(t.Context(), `SELECT sum(revenue)::text FROM marts.mart_sales_daily WHERE region = $1 AND sold_on BETWEEN $2::date AND $3::date`, name, from, to).Scan(&mart); err != nil {
+			t.Fatal(err)
+		}
+		if number(t, inCSV[name]) != number(t, exact) || number(t, mart) != number(t, exact) {
+			t.Errorf("%s: the CSV has %s, the mart %s, the domain %s", name, inCSV[name], mart, exact)
 		}
 	}
 }

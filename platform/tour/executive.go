@@ -156,6 +156,9 @@ func (e *executive) print(ctx context.Context) (string, error) {
 }
 
 func (e *executive) mail(ctx context.Context) (string, error) {
+	if e.mesh.Tools.Mailbox == "" {
+		return noMailbox, nil
+	}
 	since := time.Now().Add(-time.Second)
 	page, err := e.mesh.report(ctx, "executive-kpis")
 	if err != nil {
