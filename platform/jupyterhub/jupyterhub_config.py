@@ -242,7 +242,9 @@ class Follower:
 class OfTheMesh:
     """Whoever says who somebody is, the mesh's list says whether they may come in."""
 
-    PAUSE = 60
+    FAILURES, PAUSE = 5, 60
+    failures = {}  # name: number of wrong passwords in a row, time of the last
+    trying = {}  # name: who compares a password of theirs now
     told = {}  # name: when the record was told last that its log-ins are paused
 
     def get_handlers(self, app):
@@ -283,6 +285,23 @@ class OfTheMesh:
             await self.follower.bring(model["name"])
         return model
 
+    async def throttled(self, name, compare):
+        """What compare gives for a password of name. After FAILURES that were wrong, the right one is refused too, for PAUSE seconds."""
+        # One after the other: of many at once each would find that few were wrong before.
+        async with self.trying.setdefault(name, asyncio.Lock()):
+            count, last = self.failures.get(name, (0, 0.0))
+            if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
+                raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.", reason="Too Many Wrong Passwords")
+            found = await compare()
+            if found:
+                self.failures.pop(name, None)
+                return found
+            count += 1
+            self.failures[name] = (count, time.monotonic())
+            if count >= self.FAILURES:
+                self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
+            return None
+
     async def run_post_auth_hook(self, handler, model):
         model = await super().run_post_auth_hook(handler, model)
         if model and model["name"] in ACCOUNTS.get():
@@ -297,15 +316,10 @@ class OfTheMesh:
 
 
 class PasswordAuthenticator(OfTheMesh, Authenticator):
-    """Names and PBKDF2-HMAC-SHA256 hashes of the accounts' file, which Go writes: the hub has no password.
+    """Names and PBKDF2-HMAC-SHA256 hashes of the accounts' file, which Go writes: the hub has no password."""
 
-    After FAILURES wrong ones for a name, its right one is refused too, for PAUSE seconds.
-    """
-
-    FAILURES, LONGEST_PASSWORD = 5, 1024
+    LONGEST_PASSWORD = 1024
     NOBODY = {"salt": "00" * 16, "iterations": 600_000, "hash": "00" * 32}
-    failures = {}  # name: number of them in a row, time of the last
-    trying = {}  # name: who compares a password of theirs now
 
     @staticmethod
     def fits(stored, password):
@@ -323,19 +337,7 @@ class PasswordAuthenticator(OfTheMesh, Authenticator):
             # It costs the same time. The event loop goes on meanwhile.
             await asyncio.to_thread(self.fits, self.NOBODY, password)
             return None
-        # One after the other: of many at once each would find that few were wrong before.
-        async with self.trying.setdefault(name, asyncio.Lock()):
-            count, last = self.failures.get(name, (0, 0.0))
-            if count >= self.FAILURES and time.monotonic() - last < self.PAUSE:
-                raise web.HTTPError(429, f"Too many wrong passwords for {name}. Try again in a minute.", reason="Too Many Wrong Passwords")
-            if not await asyncio.to_thread(self.fits, account["password"], password):
-                count += 1
-                self.failures[name] = (count, time.monotonic())
-                if count >= self.FAILURES:
-                    self.log.warning("log-in of %s: paused after %d wrong passwords", name, count)
-                return None
-            self.failures.pop(name, None)
-            return name
+        return name if await self.throttled(name, lambda: asyncio.to_thread(self.fits, account["password"], password)) else None
 
 
 c.JupyterHub.authenticator_class = PasswordAuthenticator
@@ -347,11 +349,20 @@ if E.get("MESH_HUB_LOGIN"):
     login = json.loads(pathlib.Path(E["MESH_HUB_LOGIN"]).read_text())
     if login["kind"] == "oidc":
         from oauthenticator.generic import GenericOAuthenticator as Base
+
+        class FromOutside(OfTheMesh, Base):
+            pass
     elif login["kind"] == "ldap":
         from ldapauthenticator import LDAPAuthenticator as Base
+
+        class FromOutside(OfTheMesh, Base):
+            async def authenticate(self, handler, data):
+                # Of who is not of the mesh the directory is not asked: it would tell whose passwords are right.
+                name = self.normalize_username(data["username"])
+                return await self.throttled(name, lambda: Base.authenticate(self, handler, data)) if self.check_allowed(name, None) else None
     else:
         raise ValueError(f"{E['MESH_HUB_LOGIN']}: kind {login['kind']!r} is neither oidc nor ldap")
-    c.JupyterHub.authenticator_class = type("Mesh" + Base.__name__, (OfTheMesh, Base), {})
+    c.JupyterHub.authenticator_class = FromOutside
     for trait, value in login["settings"].items():
         if trait.startswith(("allow", "admin")):
             raise ValueError(f"{E['MESH_HUB_LOGIN']}: {trait}: who may come in is decided by the mesh's list")

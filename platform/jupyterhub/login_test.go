@@ -217,6 +217,16 @@ func TestLDAPLogin(t *testing.T) {
 			t.Errorf("%s with %q: %v", c.person, c.password, err)
 		}
 	}
+	// Guesses are paused as those of the mesh's own passwords are: two of alex's were wrong above.
+	for range 3 {
+		if _, err := jupyterhub.Login(t.Context(), hub, "alex", "guessed"); !errors.Is(err, jupyterhub.ErrRefused) {
+			t.Errorf("a guess: %v", err)
+		}
+	}
+	_, err = jupyterhub.Login(t.Context(), hub, "alex", "of-alex-in-ldap")
+	if paused, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || paused.Code != http.StatusTooManyRequests {
+		t.Errorf("the right password after five wrong ones: %v", err)
+	}
 }
 
 // directory starts a slapd with two people and gives its address.
