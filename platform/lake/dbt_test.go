@@ -658,7 +658,7 @@ func (m *mesh) oneBuildAtATime(t *testing.T) {
 	}
 }
 
-// refreshed: the marts are built anew while the mesh runs.
+// refreshed: the marts are built anew while the mesh runs, and by an up that finds other data.
 func (m *mesh) refreshed(t *testing.T) {
 	conn := m.analytics(t)
 	build := func() string { return text(t, conn, `SELECT max(build_id) FROM marts.mart_executive_kpis`) }
@@ -680,6 +680,13 @@ func (m *mesh) refreshed(t *testing.T) {
 	m.run(t, "up")
 	if build() != before {
 		t.Error("up built what was current")
+	}
+	// Seeded anew, and the next up builds.
+	sales := m.connect(t, "sales-db", "sales_data", topology.Superuser)
+	alter(t, sales, `UPDATE mesh_meta SET seeded_at = seeded_at + interval '1 second'`)
+	m.run(t, "up")
+	if build() == before {
+		t.Error("up built nothing after the data had changed")
 	}
 }
 
