@@ -206,6 +206,9 @@ func changePerson(d state.Dir, s *supervise.Supervisor, c control.PersonChange) 
 // reconcile brings the components in line with the state folder.
 func reconcile(d state.Dir, s *supervise.Supervisor, o control.Order) (supervise.Changes, error) {
 	store, _, err := secrets.Ensure(d.Secrets(), o.AdminPassword)
+	if err == nil && o.HubLogin != nil {
+		err = store.SetHubLogin(*o.HubLogin)
+	}
 	if err != nil {
 		return supervise.Changes{}, err
 	}

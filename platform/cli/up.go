@@ -19,6 +19,7 @@ import (
 	"github.com/datameesh/datameesh/platform/account"
 	"github.com/datameesh/datameesh/platform/control"
 	"github.com/datameesh/datameesh/platform/fetch"
+	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/preflight"
@@ -75,6 +76,7 @@ type upOptions struct {
 	portOffset int
 	foreground bool
 	refresh    string
+	hubLogin   string
 }
 
 func newUpCommand() *cobra.Command {
@@ -98,7 +100,30 @@ func (o *upOptions) flags(c *cobra.Command) {
 	c.Flags().IntVar(&o.workers, "trino-workers", 0, fmt.Sprintf("nodes of Trino beside the coordinator, 1 GB each: 0 to %d; a mesh keeps its number", topology.MaxTrinoWorkers))
 	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
 	c.Flags().StringVar(&o.refresh, "refresh", "", "build the marts anew so often while the mesh runs, for example 15m; 0 for never; a mesh keeps it")
+	c.Flags().StringVar(&o.hubLogin, "hub-login", "", "have people log in to JupyterHub by OpenID Connect or LDAP, as the JSON file says (docs/operations.md), or by their "+meshPasswords+" again; a mesh keeps it")
 	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
+}
+
+// meshPasswords is the --hub-login of a mesh that was told no other.
+const meshPasswords = "passwords"
+
+// hubLoginText is what --hub-login names: nil when it is not given, "" for the mesh's own passwords.
+func (o *upOptions) hubLoginText(c *cobra.Command) (*string, error) {
+	if !c.Flags().Changed("hub-login") {
+		return nil, nil
+	}
+	if o.hubLogin == meshPasswords {
+		return new(string), nil
+	}
+	b, err := os.ReadFile(o.hubLogin)
+	if err != nil {
+		return nil, usageError(c, fmt.Errorf("--hub-login: %w; name a JSON file, or %s", err, meshPasswords))
+	}
+	if _, err := jupyterhub.ParseLoginProvider(b); err != nil {
+		return nil, usageError(c, fmt.Errorf("--hub-login %s: %w", o.hubLogin, err))
+	}
+	text := string(b)
+	return &text, nil
 }
 
 // check refuses what cannot work whatever the mesh is like.
@@ -229,6 +254,10 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 	if u.mesh, err = o.decide(c, u.dir); err != nil {
 		return err
 	}
+	hubLogin, err := o.hubLoginText(c)
+	if err != nil {
+		return err
+	}
 	unlock, err := lockMesh(ctx, u.dir, "meesh up", os.Stderr)
 	if err != nil {
 		return err
@@ -290,6 +319,7 @@ func (u *upRun) up(ctx context.Context, c *cobra.Command, o upOptions) error {
 		return err
 	}
 	u.order.AdminPassword = os.Getenv(secrets.AdminPasswordVariable)
+	u.order.HubLogin = hubLogin
 	if err := u.supervisor(ctx, a); err != nil {
 		return err
 	}

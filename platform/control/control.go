@@ -39,6 +39,9 @@ type Report struct {
 // may hold a password.
 type Order struct {
 	AdminPassword string `json:"adminPassword,omitempty"` // see secrets.AdminPasswordVariable
+	// HubLogin is how people log in to JupyterHub, a jupyterhub.LoginProvider, from now on; "" is by
+	// the mesh's own passwords, nil is as before. It travels here as it may hold a secret.
+	HubLogin *string `json:"hubLogin,omitempty"`
 }
 
 // A Rotation asks for a new API key.

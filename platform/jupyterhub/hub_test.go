@@ -803,6 +803,68 @@ func (s *suite) kernelKilled(t *testing.T) {
 	}
 }
 
+// diskFull: whose home is full is told so and keeps what was saved; others go on.
+func (s *suite) diskFull(t *testing.T) {
+	if !s.root {
+		t.Skip("not run: only root can give a home a disk of its own")
+	}
+	const person = "alex"
+	alex := s.server(t, person)
+	kept, err := alex.Notebook(t.Context(), "mesh/customer_journey/00-welcome.ipynb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alex.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(s.home.Homes(), person)
+	info, err := os.Stat(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := syscall.Mount("tmpfs", home, "tmpfs", syscall.MS_NODEV|syscall.MS_NOSUID, fmt.Sprintf("size=32m,mode=0700,uid=%d,gid=%d", owner.Uid, owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(alex.Stop(context.Background()), syscall.Unmount(home, syscall.MNT_DETACH)); err != nil {
+			t.Error(err)
+		}
+	})
+	alex = s.server(t, person)
+	if err := alex.Save(t.Context(), "kept.ipynb", kept); err != nil {
+		t.Fatal(err)
+	}
+	k, err := alex.Kernel(t.Context(), "kept.ipynb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const full = "No space left on device"
+	if said := says(t, k, `
+try:
+    with open("big", "wb") as f:
+        while True:
+            f.write(bytes(1 << 16))
+except OSError as e:
+    print(e)`); !strings.Contains(said, full) {
+		t.Errorf("a cell that fills the home says %q", said)
+	}
+	err = alex.Save(t.Context(), "more.ipynb", kept)
+	if refused, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || !strings.Contains(refused.Message, full) {
+		t.Errorf("a notebook that has no room: %v", err)
+	}
+	if still, err := alex.Notebook(t.Context(), "kept.ipynb"); err != nil || len(still.Cells) != len(kept.Cells) {
+		t.Errorf("what was saved before has %d cells of %d, %v", len(still.Cells), len(kept.Cells), err)
+	}
+	if err := s.server(t, "mike").Save(t.Context(), "others.ipynb", kept); err != nil {
+		t.Errorf("mike, meanwhile: %v", err)
+	}
+	says(t, k, `import os; os.remove("big"); print("removed")`)
+	if err := alex.Save(t.Context(), "more.ipynb", kept); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
 func (s *suite) trinoKilled(t *testing.T) {
 	k := s.kernel(t, "alex")
 	says(t, k, "import meesh; print(len(meesh.query('SELECT 1 AS one')))")
@@ -844,8 +906,12 @@ func (s *suite) tour(t *testing.T) {
 // tourBroken stops one component after the other, so that it does not serve and
 // is not started anew at once either.
 func (s *suite) tourBroken(t *testing.T) {
-	for _, name := range []string{"jupyterhub", "marketing-db", "object-store"} {
-		t.Run(name, func(t *testing.T) {
+	for _, b := range []struct{ tour, component string }{
+		{"data-scientist", "jupyterhub"}, {"data-scientist", "marketing-db"}, {"data-scientist", "object-store"},
+		{"engineer", "marketing-ingest"}, {"analyst", "mesh-viewer"},
+	} {
+		name := b.component
+		t.Run(b.tour+" without "+name, func(t *testing.T) {
 			c := s.ready(t, name, 0)
 			if err := syscall.Kill(c.PID, syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
@@ -854,7 +920,7 @@ func (s *suite) tourBroken(t *testing.T) {
 				_ = syscall.Kill(c.PID, syscall.SIGCONT)
 				s.ready(t, name, 0)
 			}()
-			out, err := s.run(t.Context(), "tour", "data-scientist", "-o", "json")
+			out, err := s.run(t.Context(), "tour", b.tour, "-o", "json")
 			if err == nil {
 				t.Fatal("the tour succeeded")
 			}
@@ -1001,7 +1067,12 @@ func (s *suite) detached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := leave().Stop(t.Context()); err != nil {
+	left := leave()
+	n, err := left.Notebook(t.Context(), "mesh/customer_journey/00-welcome.ipynb")
+	if err == nil {
+		err = errors.Join(left.Save(t.Context(), "mine.ipynb", n), left.Stop(t.Context()))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	until(t, "nothing of alex runs", func() error {
@@ -1011,5 +1082,32 @@ func (s *suite) detached(t *testing.T) {
 		}
 		return err
 	})
-	leave()
+	if again, err := leave().Notebook(t.Context(), "mine.ipynb"); err != nil || len(again.Cells) != len(n.Cells) || len(n.Cells) == 0 {
+		t.Errorf("a notebook saved before the server stopped has %d cells of %d, %v", len(again.Cells), len(n.Cells), err)
+	}
+}
+
+// loginByProvider: the mesh has people come in by OpenID Connect, and by its own passwords again.
+func (s *suite) loginByProvider(t *testing.T) {
+	p := newProvider(t)
+	text, err := json.Marshal(p.login())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "login.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.meesh(t, "up", "--hub-login", file)
+	p.admits(t, s.url())
+	s.meesh(t, "up") // keeps it
+	p.admits(t, s.url())
+	s.meesh(t, "up", "--hub-login", "passwords")
+	if path, status := p.enter(t, s.url()); status == http.StatusOK && path == "/hub/home" {
+		t.Error("the provider still opens")
+	}
+	s.login(t, "alex")
+	if _, err := s.run(t.Context(), "up", "--hub-login", filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there was taken")
+	}
 }

@@ -158,7 +158,7 @@ func TestLocks(t *testing.T) {
 
 // Each file is at least Python.
 func TestPythonCompiles(t *testing.T) {
-	for _, name := range []string{ConfigFile, "python/meesh/__init__.py", "python/meesh/start.py"} {
+	for _, name := range []string{ConfigFile, "python/meesh/__init__.py", "python/meesh/start.py", "python/meesh/server_config.py"} {
 		out, err := exec.Command("python3", "-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", name).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)

@@ -115,9 +115,14 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestOIDCLogin logs in by a provider of OpenID Connect.
-func TestOIDCLogin(t *testing.T) {
-	who := "alex" // whom the provider knows next
+// A provider is one of OpenID Connect. It knows everybody as who.
+type provider struct {
+	*httptest.Server
+	who string
+}
+
+func newProvider(t *testing.T) *provider {
+	p := &provider{who: "alex"}
 	issued := map[string]string{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) {
@@ -126,8 +131,8 @@ func TestOIDCLogin(t *testing.T) {
 			http.Error(w, "bad request", http.StatusBadRequest)
 			return
 		}
-		code := "code-of-" + who
-		issued[code] = who
+		code := "code-of-" + p.who
+		issued[code] = p.who
 		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {q.Get("state")}}.Encode(), http.StatusFound)
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
@@ -152,33 +157,53 @@ func TestOIDCLogin(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"sub": "1", "preferred_username": person})
 	})
-	provider := httptest.NewServer(mux)
-	defer provider.Close()
-	address := hubAlone(t, map[string]any{"kind": "oidc", "settings": map[string]any{
+	p.Server = httptest.NewServer(mux)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// login is what a hub is told to have people come in by the provider.
+func (p *provider) login() map[string]any {
+	return map[string]any{"kind": "oidc", "settings": map[string]any{
 		"client_id": "datameesh", "client_secret": "for-the-test", "oauth_callback_url": "",
-		"authorize_url": provider.URL + "/authorize", "token_url": provider.URL + "/token", "userdata_url": provider.URL + "/userinfo",
+		"authorize_url": p.URL + "/authorize", "token_url": p.URL + "/token", "userdata_url": p.URL + "/userinfo",
 		"username_claim": "preferred_username", "scope": []string{"openid"}, "login_service": "the provider",
-	}})
-	login := func() (path string, status int) {
-		jar, err := cookiejar.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client := &http.Client{Jar: jar, Timeout: time.Minute}
-		resp, err := client.Get(address + "/hub/oauth_login?next=%2Fhub%2Fhome")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		return resp.Request.URL.Path, resp.StatusCode
+	}}
+}
+
+// enter comes to a hub as who the provider says, and gives where it ends.
+func (p *provider) enter(t *testing.T, hub string) (path string, status int) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if path, status := login(); path != "/hub/home" || status != http.StatusOK {
+	client := &http.Client{Jar: jar, Timeout: time.Minute}
+	resp, err := client.Get(hub + "/hub/oauth_login?next=%2Fhub%2Fhome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return resp.Request.URL.Path, resp.StatusCode
+}
+
+// admits fails unless the hub lets alex in, and nobody whom the mesh does not know.
+func (p *provider) admits(t *testing.T, hub string) {
+	t.Helper()
+	p.who = "alex"
+	if path, status := p.enter(t, hub); path != "/hub/home" || status != http.StatusOK {
 		t.Errorf("alex comes to %s with %d", path, status)
 	}
-	who = "stranger"
-	if path, status := login(); status != http.StatusForbidden {
+	p.who = "stranger"
+	if path, status := p.enter(t, hub); status != http.StatusForbidden {
 		t.Errorf("whom the provider knows and the mesh does not, comes to %s with %d", path, status)
 	}
+}
+
+// TestOIDCLogin logs in by a provider of OpenID Connect.
+func TestOIDCLogin(t *testing.T) {
+	p := newProvider(t)
+	p.admits(t, hubAlone(t, p.login()))
 }
 
 // TestLDAPLogin logs in by a directory of Debian's slapd.

@@ -50,11 +50,13 @@ func TestHub(t *testing.T) {
 		{"the hub is killed", s.hubKilled},
 		{"the proxy is killed", s.proxyKilled},
 		{"a kernel is killed", s.kernelKilled},
+		{"a home is full", s.diskFull},
 		{"Trino is killed", s.trinoKilled},
 		{"who changes a password logs in anew", s.changed},
 		{"who is removed is out", s.removed},
 		{"wrong passwords are slowed down", s.throttled}, // mia cannot log in for a minute
-		{"what a person leaves running", s.detached},     // last: "down" is to end it
+		{"log-in by a provider", s.loginByProvider},
+		{"what a person leaves running", s.detached}, // last: "down" is to end it
 	} {
 		t.Run(part.name, part.test)
 	}

@@ -113,6 +113,15 @@ func (m *mesh) hub() (supervise.Spec, error) {
 		return s, err
 	}
 	s.Files = append(s.Files, key)
+	login := filepath.Join(data, "login.json")
+	byOthers, err := m.store.WriteHubLogin(login)
+	if err != nil {
+		return s, err
+	}
+	if byOthers {
+		s.Files = append(s.Files, login)
+		s.Env = append(s.Env, "MESH_HUB_LOGIN="+login)
+	}
 	authority, err := m.publicAuthority()
 	if err != nil {
 		return s, err

@@ -113,6 +113,33 @@ func (s *Store) Hub() (cookies, proxy string, err error) {
 	return hex.EncodeToString(sum[:]), proxy, err
 }
 
+const hubLoginName = "hub-login.json"
+
+// SetHubLogin keeps how people log in to JupyterHub, the text of a jupyterhub.LoginProvider;
+// empty is by the passwords of the mesh.
+func (s *Store) SetHubLogin(text string) error {
+	if _, err := s.kept.replace(hubLoginName, []byte(text)); err != nil {
+		return fmt.Errorf("keep the log-in of JupyterHub: %w", err)
+	}
+	return nil
+}
+
+// WriteHubLogin writes that text where the hub reads it. Without one it writes
+// nothing, and found is false.
+func (s *Store) WriteHubLogin(path string) (found bool, err error) {
+	text, err := s.kept.read(hubLoginName)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+		return false, nil
+	}
+	if err == nil {
+		_, err = replaceFile(path, text)
+	}
+	if err != nil {
+		return false, fmt.Errorf("write the log-in of JupyterHub: %w", err)
+	}
+	return true, nil
+}
+
 // hubIterations is what OWASP asks of PBKDF2-HMAC-SHA256.
 const hubIterations = 600_000
 

@@ -46,7 +46,8 @@ def main() -> None:
         except OSError as e:
             print(f"meesh.start: no log of one's own: {e}", file=sys.stderr, flush=True)
     os.chdir(home)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]])
+    config = pathlib.Path(__file__).with_name("server_config.py")
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", f"--config={config}", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
