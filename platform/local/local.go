@@ -370,8 +370,9 @@ func (m *mesh) trino(warmUp WarmUp) (supervise.Spec, error) {
 }
 
 // politeness of Trino: a query that computes without end leaves the domains'
-// services and databases all but a thirtieth of a busy processor.
-const politeness = 15
+// services and databases nine tenths of a busy processor, and Trino starts in
+// bearable time beside somebody's compiler.
+const politeness = 10
 
 // launcherPID is where Trino's launcher notes the process, below Trino's folder.
 const launcherPID = "var/run/launcher.pid"
