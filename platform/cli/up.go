@@ -100,7 +100,7 @@ func (o *upOptions) flags(c *cobra.Command) {
 	c.Flags().IntVar(&o.workers, "trino-workers", 0, fmt.Sprintf("nodes of Trino beside the coordinator, 1 GB each: 0 to %d; a mesh keeps its number", topology.MaxTrinoWorkers))
 	c.Flags().IntVar(&o.portOffset, "port-offset", 0, "move all ports by this number")
 	c.Flags().StringVar(&o.refresh, "refresh", "", "build the marts anew so often while the mesh runs, for example 15m; 0 for never; a mesh keeps it")
-	c.Flags().StringVar(&o.hubLogin, "hub-login", "", "have people log in to JupyterHub by OpenID Connect or LDAP, as the JSON file says (docs/operations.md), or by their "+meshPasswords+" again; a mesh keeps it")
+	c.Flags().StringVar(&o.hubLogin, "hub-login", "", "log in to JupyterHub by OpenID Connect or LDAP, as this JSON `FILE` says (docs/operations.md); "+meshPasswords+": by those of the mesh again; a mesh keeps it")
 	c.Flags().BoolVar(&o.foreground, "foreground", false, "stay, and stop the mesh at Ctrl-C")
 }
 

@@ -124,17 +124,20 @@ func (s *Store) SetHubLogin(text string) error {
 	return nil
 }
 
-// WriteHubLogin writes that text where the hub reads it. Without one it writes
-// nothing, and found is false.
+// WriteHubLogin writes that text where the hub reads it. Without one nothing is
+// left there, and found is false.
 func (s *Store) WriteHubLogin(path string) (found bool, err error) {
 	text, err := s.kept.read(hubLoginName)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("read the log-in of JupyterHub: %w", err)
+	}
+	if len(text) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("remove the log-in of JupyterHub: %w", err)
+		}
 		return false, nil
 	}
-	if err == nil {
-		_, err = replaceFile(path, text)
-	}
-	if err != nil {
+	if _, err := replaceFile(path, text); err != nil {
 		return false, fmt.Errorf("write the log-in of JupyterHub: %w", err)
 	}
 	return true, nil

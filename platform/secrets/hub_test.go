@@ -238,3 +238,29 @@ func TestTokenKeys(t *testing.T) {
 		t.Errorf("secrets of the hub: %d and %d letters, %v", len(cookies), len(proxy), err)
 	}
 }
+
+func TestHubLogin(t *testing.T) {
+	dir := t.TempDir()
+	s, _, err := Ensure(filepath.Join(dir, "secrets"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "login.json")
+	for _, text := range []string{"", `{"kind": "ldap"}`, `{"kind": "oidc"}`, ""} {
+		if err := s.SetHubLogin(text); err != nil {
+			t.Fatal(err)
+		}
+		found, err := s.WriteHubLogin(path)
+		if err != nil || found != (text != "") {
+			t.Errorf("%q: %t, %v", text, found, err)
+		}
+		written, err := os.ReadFile(path)
+		if string(written) != text || (err == nil) != found {
+			t.Errorf("the hub reads %q, %v, want %q", written, err, text)
+		}
+		info, err := os.Stat(path)
+		if found && (err != nil || info.Mode().Perm() != 0o600) {
+			t.Errorf("mode %v, %v", info.Mode(), err)
+		}
+	}
+}
