@@ -55,7 +55,7 @@ var salesPerformance = page{
 				 ORDER BY 1`},
 		}},
 		{"By region and segment", []panel{
-			{Title: "Revenue by region", About: "A click on a bar shows that region alone.", Kind: bars, Unit: "currencyUSD", Width: 7, Height: 9, Source: marts,
+			{Title: "Revenue by region", About: "A click on a bar shows that region alone.", Kind: bars, Unit: "currencyUSD", Width: 12, Height: 9, Source: marts,
 				Drill: &drill{Page: "sales-performance", Title: "This region alone", Variable: "region", From: "region"}, SQL: `
 				SELECT region, sum(revenue) AS revenue
 				  FROM marts.mart_sales_daily
@@ -64,7 +64,7 @@ var salesPerformance = page{
 				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1
 				 ORDER BY 2 DESC`},
-			{Title: "Revenue by segment", About: "A click on a bar shows that segment alone.", Kind: bars, Unit: "currencyUSD", Width: 7, Height: 9, Source: marts,
+			{Title: "Revenue by segment", About: "A click on a bar shows that segment alone.", Kind: bars, Unit: "currencyUSD", Width: 12, Height: 9, Source: marts,
 				Drill: &drill{Page: "sales-performance", Title: "This segment alone", Variable: "segment", From: "segment"}, SQL: `
 				SELECT segment, sum(revenue) AS revenue
 				  FROM marts.mart_sales_daily
@@ -73,7 +73,7 @@ var salesPerformance = page{
 				   AND segment = ANY (ARRAY[$segment]::text[])
 				 GROUP BY 1
 				 ORDER BY 2 DESC`},
-			{Title: "Regions and segments", About: "What the charts show, as numbers.", Kind: grid, Unit: "short", Width: 10, Height: 9, Source: marts,
+			{Title: "Regions and segments", About: "What the charts show, as numbers.", Kind: grid, Unit: "short", Width: 24, Height: 9, Source: marts,
 				Columns: []column{{Name: "revenue", Unit: "currencyUSD"}, {Name: "average", Unit: "currencyUSD"}}, SQL: `
 				SELECT region, segment, sum(orders) AS orders, sum(revenue) AS revenue, sum(revenue) / nullif(sum(orders_paid), 0) AS average
 				  FROM marts.mart_sales_daily

@@ -97,7 +97,7 @@ func (p Panel) Field(name string) Field {
 var drawn = map[string]map[string]string{
 	"*": {
 		"id": "*", "type": "*", "title": "*", "description": "*", "transparent": "false", "repeatDirection": "h",
-		"gridPos.h": "*", "gridPos.w": "*", "gridPos.x": "*", "gridPos.y": "*",
+		"gridPos.h": "*", "gridPos.w": "4 6 8 12 16 24", "gridPos.x": "*", "gridPos.y": "*",
 		"datasource.type": "*", "datasource.uid": "*",
 		"targets.datasource.type": "*", "targets.datasource.uid": "*", "targets.editorMode": "code", "targets.format": "table time_series",
 		"targets.rawQuery": "true", "targets.rawSql": "*", "targets.refId": "A",

@@ -61,6 +61,7 @@ func TestLoadRefusesByName(t *testing.T) {
 		{`"unit": "percentunit"`, `"unit": "celsius"`}:                                 `unit "celsius" is not drawn`,
 		{`"graphMode": "none"`, `"graphMode": "area"`}:                                 "options.graphMode = area",
 		{`"transparent": false`, `"transformations": [{"id": "merge"}]`}:               "transformations.id is not drawn",
+		{`"w": 6`, `"w": 7`}:                                                           "gridPos.w = 7",
 		{`"color": "green"`, `"color": "fuchsia"`}:                                     `colour "fuchsia" is not drawn`,
 		{`"calcs": [`, `"calcs": ["max",`}:                                             "options.reduceOptions.calcs = max",
 		{`"repeatDirection": "h"`, `"repeat": "server"`}:                               "repeat is not drawn",
