@@ -18,15 +18,9 @@ import (
 
 const logColumns = `log_id, served_at, service, route, method, status, duration_us, response_bytes, request_id, api_key`
 
-// scanLog gives what scans rows: all into the same fields, whose copies it returns.
-// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
 func scanLog() pgx.RowToFunc[apimetrics.Log] {
 	var l apimetrics.Log
-	fields := []any{&l.ID, &l.ServedAt, &l.Service, &l.Route, &l.Method, &l.Status, &l.Duration, &l.Bytes, &l.RequestID, &l.KeyName}
-	return func(row pgx.CollectableRow) (apimetrics.Log, error) {
-		err := row.Scan(fields...)
-		return l, err
-	}
+	return database.Scanner(&l, &l.ID, &l.ServedAt, &l.Service, &l.Route, &l.Method, &l.Status, &l.Duration, &l.Bytes, &l.RequestID, &l.KeyName)
 }
 
 // StoreLogs stores entries and adds them to the metrics, both or neither, and

@@ -13,15 +13,9 @@ import (
 
 const campaignColumns = `campaign_id, campaign_name, channel, budget, spend, to_char(starts_on, 'YYYY-MM-DD'), to_char(ends_on, 'YYYY-MM-DD')`
 
-// scanCampaign gives what scans rows: all into the same fields, whose copies it returns.
-// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
 func scanCampaign() pgx.RowToFunc[marketing.Campaign] {
 	var c marketing.Campaign
-	fields := []any{&c.ID, &c.Name, &c.Channel, &c.Budget, &c.Spend, &c.StartsOn, &c.EndsOn}
-	return func(row pgx.CollectableRow) (marketing.Campaign, error) {
-		err := row.Scan(fields...)
-		return c, err
-	}
+	return database.Scanner(&c, &c.ID, &c.Name, &c.Channel, &c.Budget, &c.Spend, &c.StartsOn, &c.EndsOn)
 }
 
 // CreateCampaign registers a campaign.

@@ -13,15 +13,9 @@ import (
 
 const leadColumns = `lead_id, email, full_name, source, campaign_id, campaign_name, status, score, created_at, converted_at, external_id`
 
-// scanLead gives what scans rows: all into the same fields, whose copies it returns.
-// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
 func scanLead() pgx.RowToFunc[marketing.Lead] {
 	var l marketing.Lead
-	fields := []any{&l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID}
-	return func(row pgx.CollectableRow) (marketing.Lead, error) {
-		err := row.Scan(fields...)
-		return l, err
-	}
+	return database.Scanner(&l, &l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID)
 }
 
 // campaignName reads the name of the campaign of lead n, which stays as it is

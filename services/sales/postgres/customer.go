@@ -14,17 +14,15 @@ import (
 
 const customerColumns = `customer_id, customer_name, email, phone, region, segment, revenue, created_at, updated_at`
 
-// scanCustomer gives what scans rows: all into the same fields, whose copies it returns.
-// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
 func scanCustomer() pgx.RowToFunc[sales.Customer] {
 	var c sales.Customer
 	var revenue pgtype.UndecodedBytes
-	fields := []any{&c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &revenue, &c.CreatedAt, &c.UpdatedAt}
-	return func(row pgx.CollectableRow) (_ sales.Customer, err error) {
-		if err := row.Scan(fields...); err != nil {
-			return c, err
+	scan := database.Scanner(&c, &c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &revenue, &c.CreatedAt, &c.UpdatedAt)
+	return func(row pgx.CollectableRow) (sales.Customer, error) {
+		c, err := scan(row)
+		if err == nil {
+			c.Revenue, err = database.Amount(revenue)
 		}
-		c.Revenue, err = database.Amount(revenue)
 		return c, err
 	}
 }

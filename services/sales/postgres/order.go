@@ -14,17 +14,15 @@ import (
 
 const orderColumns = `order_id, customer_id, status, total_amount, currency, ordered_at, updated_at`
 
-// scanOrder gives what scans rows: all into the same fields, whose copies it returns.
-// Fields of its own for each row take 7 % of the time of a list of 50 (list-50).
 func scanOrder() pgx.RowToFunc[sales.Order] {
 	var o sales.Order
 	var total pgtype.UndecodedBytes
-	fields := []any{&o.ID, &o.CustomerID, &o.Status, &total, &o.Currency, &o.OrderedAt, &o.UpdatedAt}
-	return func(row pgx.CollectableRow) (_ sales.Order, err error) {
-		if err := row.Scan(fields...); err != nil {
-			return o, err
+	scan := database.Scanner(&o, &o.ID, &o.CustomerID, &o.Status, &total, &o.Currency, &o.OrderedAt, &o.UpdatedAt)
+	return func(row pgx.CollectableRow) (sales.Order, error) {
+		o, err := scan(row)
+		if err == nil {
+			o.TotalAmount, err = database.Amount(total)
 		}
-		o.TotalAmount, err = database.Amount(total)
 		return o, err
 	}
 }
