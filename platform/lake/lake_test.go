@@ -465,7 +465,7 @@ func (m *mesh) killed(t *testing.T) {
 		statement, want, catalog string
 	}{
 		{"hive-metastore", topology.PortHiveMetastore, "select count(*) from hive.default.parts", "401", "catalogs hive, lake"},
-		{"object-store", topology.PortObjectStore, "select count(*), count_if(bulk <> '') from hive.default.parts", "401,401", "catalogs hive, lake"}, // of lake, Trino has small files in memory,
+		{"object-store", topology.PortObjectStore, "select count(*), count_if(bulk <> '') from hive.default.parts", "401,401", "catalogs hive, lake"}, // of lake, Trino has small files in memory
 		{"marketing-db", topology.PortMarketingDB, "select count(*) from marketing.public.leads", "250", "catalogs marketing, marketing_api"},
 	} {
 		t.Run(c.component, func(t *testing.T) {
