@@ -23,6 +23,15 @@ const maxToken = 8 << 10
 // fetchTimeout bounds the wait for the provider's keys.
 const fetchTimeout = 5 * time.Second
 
+// keysAge is how long a key that the provider has taken back may still be
+// accepted here.
+const keysAge = 5 * time.Minute
+
+// unknownKey is a token that no key fits, {"alg":"RS256","kid":"datameesh-look-again"}:
+// the key set fetches the provider's keys anew for it, and has no other way to
+// be told so.
+const unknownKey = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImRhdGFtZWVzaC1sb29rLWFnYWluIn0.e30.AA"
+
 // algorithms that a token may be signed with: asymmetric ones only, so that
 // nobody can sign with a public key or with none.
 var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.ES256, oidc.ES384, oidc.EdDSA}
@@ -42,14 +51,33 @@ type Authorizer struct {
 
 // New makes an authorizer. The provider need not answer yet: its keys are
 // fetched when a token names one that is not known, so a new key of the
-// provider works at once.
+// provider works at once, and each keysAge until ctx ends, so that an old one
+// ends. While the provider is away, the keys known last are accepted.
 func New(ctx context.Context, keys *apikey.Ring, provider Provider) *Authorizer {
 	a := &Authorizer{keys: keys}
 	if provider.Issuer != "" {
 		set := oidc.NewRemoteKeySet(oidc.ClientContext(ctx, &http.Client{Timeout: fetchTimeout}), provider.JWKSURL)
+		go renew(ctx, set, keysAge)
 		a.verifier = oidc.NewVerifier(provider.Issuer, set, &oidc.Config{ClientID: provider.Audience, SupportedSigningAlgs: algorithms})
 	}
 	return a
+}
+
+// renew fetches the provider's keys after each pause until ctx ends.
+func renew(ctx context.Context, set *oidc.RemoteKeySet, pause time.Duration) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			// Always an error; that the keys cannot be had is the one to tell.
+			if _, err := set.VerifySignature(ctx, unknownKey); strings.HasPrefix(err.Error(), "fetching keys") {
+				slog.WarnContext(ctx, "the provider's keys cannot be fetched, those known last are accepted", "error", err)
+			}
+		}
+	}
 }
 
 // Authorize gives a name for who sent the request: the API key's, or "oidc-"
