@@ -135,7 +135,7 @@ $(AXE):
 
 .PHONY: test/hub
 test/hub: build $(GOTESTSUM) ## JupyterHub with its notebooks, people kept apart, parts killed, a browser; on a whole mesh of its own or on that in MEESH_HOME
-	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 60m -run '^Test(Hub|OIDCLogin|LDAPLogin)$$' ./platform/jupyterhub
+	@$(GOTESTSUM) --format standard-verbose -- -count=1 -tags e2e -timeout 60m -run '^Test(Hub|OIDCLogin|LDAPLogin|IdleServersAreStopped)$$' ./platform/jupyterhub
 
 .PHONY: test/dashboards
 test/dashboards: build $(GOTESTSUM) $(AXE) ## every query of the dashboards and alerts, viewer and reports, on a whole mesh of its own or on that in MEESH_HOME

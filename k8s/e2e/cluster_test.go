@@ -282,7 +282,7 @@ func nodePorts(t *testing.T, r *report, node string) {
 // notebooks has two people log in to JupyterHub, each get a server, and asks Trino from one.
 func notebooks(t *testing.T, r *report, c *cluster.Cluster, node string) {
 	t.Helper()
-	for _, name := range []string{"alex", "sam"} {
+	for _, name := range []string{"alex", "sam", "mike"} {
 		begin := time.Now()
 		err := startServer(t, "http://"+node+":30080", name, credential(t, c, name))
 		r.held("a notebook server for "+name, err == nil, "ready after %.0f s %v", time.Since(begin).Seconds(), orNothing(err))
@@ -303,6 +303,13 @@ func notebooks(t *testing.T, r *report, c *cluster.Cluster, node string) {
 	_, err = in("alex", "sh", "-c", "echo secret > ~/mine.txt")
 	seen, lookErr := in("sam", "sh", "-c", "find / -name mine.txt -not -path '/proc/*' 2>/dev/null | wc -l")
 	r.held("a person's pod has their own folder alone", err == nil && seen == "0", "alex writes, sam finds %s files %v %v", seen, orNothing(err), orNothing(lookErr))
+	begin := time.Now()
+	built, err := in("mike", "bash", "-c", "cd ~/dbt_projects && dbt run --full-refresh")
+	last := built[strings.LastIndex(built, "\n")+1:]
+	own := number(t, c, "select count(*) from lake.dev_mike.mart_customer_journey")
+	published := number(t, c, "select count(*) from sales_analytics.marts.mart_customer_journey")
+	r.held("mike's full refresh by kubectl exec, into a schema of his own", err == nil && strings.Contains(last, " ERROR=0 ") && own == published,
+		"%.0f s, %s, %d rows of the customer journey, published are %d %v", time.Since(begin).Seconds(), last[max(0, strings.Index(last, "Done.")):], own, published, orNothing(err))
 	token, _ := in("alex", "sh", "-c", "ls /var/run/secrets/kubernetes.io 2>/dev/null | wc -l")
 	r.held("a notebook server has no token of the API server", token == "0", "%s of them", token)
 }

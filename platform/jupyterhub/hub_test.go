@@ -725,10 +725,18 @@ func (s *suite) hubKilled(t *testing.T) {
 		}
 		done <- err
 	}()
+	api := fmt.Sprintf("127.0.0.1:%d", s.Port(topology.PortHubAPI))
+	before := cullers(t, api)
 	s.kill(t, "jupyterhub")
 	if err := <-done; err != nil {
 		t.Errorf("a cell that ran meanwhile: %v", err)
 	}
+	until(t, "the culler of idle servers is another", func() error {
+		if now := cullers(t, api); len(before) != 1 || len(now) != 1 || now[0] == before[0] {
+			return fmt.Errorf("before %v, now %v", before, now)
+		}
+		return nil
+	})
 	after := s.ready(t, "notebook-alex", 0)
 	if after.PID != server.PID {
 		t.Errorf("alex's server was process %d and is %d: it did not survive", server.PID, after.PID)

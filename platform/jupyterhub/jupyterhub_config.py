@@ -607,6 +607,7 @@ c.JupyterHub.services = [
     {
         "name": "idle-culler",
         "command": [
+            "setpriv", "--pdeathsig", "TERM",  # JupyterHub gives it a session of its own: it would outlive a hub that is killed
             sys.executable, "-m", "jupyterhub_idle_culler",
             f"--timeout={IDLE}", f"--max-age={LONGEST}", f"--cull-every={max(5, IDLE // 12)}",
         ],

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -24,11 +25,13 @@ import (
 	"github.com/datameesh/datameesh/platform/fetch"
 	"github.com/datameesh/datameesh/platform/jupyterhub"
 	"github.com/datameesh/datameesh/platform/secrets"
+	"github.com/datameesh/datameesh/platform/supervise"
 )
 
-// hubAlone starts a hub with its proxy and without a mesh, for whom log-in is
-// what login.json says, and gives its address.
-func hubAlone(t *testing.T, login map[string]any) string {
+// hubAlone starts a hub with its proxy and without a mesh, and gives its address
+// and the mesh's passwords. Log-in is by what login.json says, or by these if it
+// is nil. A server that nobody uses is stopped after idle.
+func hubAlone(t *testing.T, login map[string]any, idle time.Duration) (string, *secrets.Store) {
 	t.Helper()
 	cache, err := fetch.CacheDir()
 	if err != nil {
@@ -43,13 +46,9 @@ func hubAlone(t *testing.T, login map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, accounts, key, loginFile := filepath.Join(dir, "files"), filepath.Join(dir, "accounts.json"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "login.json")
-	text, err := json.Marshal(login)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files, accounts, key := filepath.Join(dir, "files"), filepath.Join(dir, "accounts.json"), filepath.Join(dir, "key.pem")
 	_, accountsErr := store.WriteHubAccounts(accounts, secrets.Notebooks{})
-	if err := errors.Join(accountsErr, store.WriteTokenKeys(key, ""), jupyterhub.Install(files, "../../domains"), os.WriteFile(loginFile, text, 0o600)); err != nil {
+	if err := errors.Join(accountsErr, store.WriteTokenKeys(key, ""), jupyterhub.Install(files, "../../domains")); err != nil {
 		t.Fatal(err)
 	}
 	page, api, proxyAPI := free(t), free(t), free(t)
@@ -58,23 +57,58 @@ func hubAlone(t *testing.T, login map[string]any) string {
 		"JPY_COOKIE_SECRET=" + strings.Repeat("ab", 32), "CONFIGPROXY_AUTH_TOKEN=between-the-two",
 		"MESH_HUB_SPAWNER=process", "MESH_HUB_STATE=" + dir, "MESH_HUB_ACCOUNTS=" + accounts, "MESH_HUB_TOKEN_KEY=" + key,
 		"MESH_HUB_URL=http://" + page + "/", "MESH_HUB_API_URL=http://" + api, "MESH_HUB_PROXY_URL=http://" + proxyAPI,
-		"MESH_HUB_IDLE=600", "MESH_HUB_LONGEST=600", "MESH_HUB_FILES=" + files, "MESH_HUB_HOMES=" + dir, "MESH_HUB_MARK=" + dir,
+		fmt.Sprintf("MESH_HUB_IDLE=%.0f", idle.Seconds()), "MESH_HUB_LONGEST=600", "MESH_HUB_FILES=" + files, "MESH_HUB_HOMES=" + dir, "MESH_HUB_MARK=" + dir,
 		"MESH_NOTEBOOK_ENVIRONMENT=" + tools.Notebook, "MESH_DBT_ENVIRONMENT=" + tools.Notebook, "MESH_NOTEBOOK_MEMORY=2000000000",
-		"MESH_HUB_LOGIN=" + loginFile,
+	}
+	if login != nil {
+		loginFile := filepath.Join(dir, "login.json")
+		text, err := json.Marshal(login)
+		if err := errors.Join(err, os.WriteFile(loginFile, text, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, "MESH_HUB_LOGIN="+loginFile)
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var account *syscall.Credential
+	if os.Geteuid() == 0 { // as whom no notebook server starts
+		const nobody = 65534
+		account = &syscall.Credential{Uid: nobody, Gid: nobody}
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, nobody, nobody))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	host, port, _ := net.SplitHostPort(page)
 	apiHost, apiPort, _ := net.SplitHostPort(proxyAPI)
+	t.Cleanup(func() { // the last: after the hub was killed
+		// The context of the test has ended.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := jupyterhub.StopServers(ctx, dir, "", 0); err != nil {
+			t.Error(err)
+		}
+		for left := cullers(t, api); len(left) > 0; left = cullers(t, api) {
+			if ctx.Err() != nil {
+				t.Errorf("without its hub the culler of idle servers runs on: processes %v", left)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
 	for _, command := range [][]string{
 		{filepath.Join(tools.Proxy, "bin", "configurable-http-proxy"), "--ip", host, "--port", port, "--api-ip", apiHost, "--api-port", apiPort, "--log-level", "warn"},
 		{filepath.Join(tools.Hub, "bin", "jupyterhub"), "--config", filepath.Join(files, jupyterhub.ConfigFile)},
 	} {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, log, log
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: account}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +135,25 @@ func hubAlone(t *testing.T, login map[string]any) string {
 		}
 		return nil
 	})
-	return "http://" + page
+	return "http://" + page, store
+}
+
+// cullers lists the processes that stop idle servers for the hub whose interface
+// has that address.
+func cullers(t *testing.T, api string) []int {
+	t.Helper()
+	services, servicesErr := supervise.Marked("JUPYTERHUB_SERVICE_NAME", "culler")
+	ofHub, ofHubErr := supervise.Marked("JUPYTERHUB_API_URL", api+"/hub/api")
+	if err := errors.Join(servicesErr, ofHubErr); err != nil {
+		t.Fatal(err)
+	}
+	var both []int
+	for pid := range services {
+		if _, ok := ofHub[pid]; ok {
+			both = append(both, pid)
+		}
+	}
+	return both
 }
 
 // free is an address on which nothing listens.
@@ -203,7 +255,8 @@ func (p *provider) admits(t *testing.T, hub string) {
 // TestOIDCLogin logs in by a provider of OpenID Connect.
 func TestOIDCLogin(t *testing.T) {
 	p := newProvider(t)
-	p.admits(t, hubAlone(t, p.login()))
+	hub, _ := hubAlone(t, p.login(), time.Hour)
+	p.admits(t, hub)
 }
 
 // TestLDAPLogin logs in by a directory of Debian's slapd.
@@ -224,10 +277,10 @@ func TestLDAPLogin(t *testing.T) {
 	if _, err := fmt.Sscan(port, &number); err != nil {
 		t.Fatal(err)
 	}
-	hub := hubAlone(t, map[string]any{"kind": "ldap", "settings": map[string]any{
+	hub, _ := hubAlone(t, map[string]any{"kind": "ldap", "settings": map[string]any{
 		"server_address": host, "server_port": number, "tls_strategy": "insecure",
 		"bind_dn_template": []string{"uid={username},ou=people,dc=datameesh,dc=example"},
-	}})
+	}}, time.Hour)
 	for _, c := range []struct {
 		person, password string
 		in               bool
@@ -251,6 +304,48 @@ func TestLDAPLogin(t *testing.T) {
 	_, err = jupyterhub.Login(t.Context(), hub, "alex", "of-alex-in-ldap")
 	if paused, ok := errors.AsType[*jupyterhub.StatusError](err); !ok || paused.Code != http.StatusTooManyRequests {
 		t.Errorf("the right password after five wrong ones: %v", err)
+	}
+}
+
+// TestIdleServersAreStopped leaves one server alone and uses another.
+func TestIdleServersAreStopped(t *testing.T) {
+	hub, store := hubAlone(t, nil, 10*time.Second)
+	server := func(person string) *jupyterhub.Client {
+		password, err := store.Person(person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := jupyterhub.Login(t.Context(), hub, person, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	alex, mike := server("alex"), server("mike")
+	runs := func(c *jupyterhub.Client) bool {
+		var user struct{ Server string }
+		if err := c.Call(t.Context(), http.MethodGet, "/hub/api/users/"+c.Person, nil, &user); err != nil {
+			t.Fatal(err)
+		}
+		return user.Server != ""
+	}
+	until(t, "alex's server, which nobody uses, is stopped", func() error {
+		if err := mike.Call(t.Context(), http.MethodGet, "/user/mike/api/contents", nil, nil); err != nil {
+			t.Fatalf("mike's server, which is used: %v", err)
+		}
+		if runs(alex) {
+			return errors.New("it runs")
+		}
+		return nil
+	})
+	if !runs(mike) {
+		t.Error("mike's server was stopped while it was used")
+	}
+	if err := alex.Start(t.Context()); err != nil {
+		t.Errorf("alex's server, started again: %v", err)
 	}
 }
 
