@@ -117,6 +117,7 @@ func TestCluster(t *testing.T) {
 	marts := number(t, c, "SELECT count(*) FROM sales_analytics.marts.mart_customer_journey")
 	r.held("the marts hold what dbt built", marts > 0, "%d rows of mart_customer_journey", marts)
 	notebooks(t, r, c, node)
+	hubLogin(t, r, node)
 
 	outside := strings.Fields(os.Getenv("MESH_OUTSIDE"))
 	first, err := c.Verify(ctx, time.Minute, outside)
@@ -312,6 +313,41 @@ func notebooks(t *testing.T, r *report, c *cluster.Cluster, node string) {
 		"%.0f s, %s, %d rows of the customer journey, published are %d %v", time.Since(begin).Seconds(), last[max(0, strings.Index(last, "Done.")):], own, published, orNothing(err))
 	token, _ := in("alex", "sh", "-c", "ls /var/run/secrets/kubernetes.io 2>/dev/null | wc -l")
 	r.held("a notebook server has no token of the API server", token == "0", "%s of them", token)
+}
+
+// hubLogin has the hub take people from a provider, and passwords again. No
+// provider answers here; log-in by a real one is tested on one machine.
+func hubLogin(t *testing.T, r *report, node string) {
+	t.Helper()
+	restarted := func() string {
+		kubectl(t, "-n", "data-platform", "rollout", "restart", "deployment/hub")
+		kubectl(t, "-n", "data-platform", "rollout", "status", "deployment/hub", "--timeout=3m")
+		for begin := time.Now(); ; {
+			resp, err := http.Get("http://" + node + ":30080/hub/login")
+			if err == nil {
+				var text []byte
+				text, err = io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err == nil && resp.StatusCode == http.StatusOK {
+					return string(text)
+				}
+			}
+			if time.Since(begin) > time.Minute { // the way to a new pod opens within seconds
+				t.Fatalf("the page to log in: %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+	}
+	const login = `{"kind": "oidc", "settings": {"client_id": "datameesh", "client_secret": "of the test", "login_service": "the provider",
+		"authorize_url": "https://login.example.com/authorize", "token_url": "https://login.example.com/token", "userdata_url": "https://login.example.com/userinfo"}}`
+	kubectl(t, "-n", "data-platform", "create", "secret", "generic", "hub-login", "--from-literal=login.json="+login)
+	with := restarted()
+	kubectl(t, "-n", "data-platform", "delete", "secret", "hub-login")
+	without := restarted()
+	const password = `type="password"`
+	r.held("the Secret hub-login has people come by a provider, without it by passwords",
+		strings.Contains(with, "Sign in with the provider") && !strings.Contains(with, password) && strings.Contains(without, password),
+		"%d and %d bytes of page", len(with), len(without))
 }
 
 // startServer logs in to the hub and waits for the person's server.

@@ -247,7 +247,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-func TestReaderLimits(t *testing.T) {
+func TestSessionLimits(t *testing.T) {
 	ctx := context.Background()
 	s := newTestServer(t)
 	s.run(s.plan("sales-db"), s.config())
@@ -257,8 +257,8 @@ func TestReaderLimits(t *testing.T) {
 	}{
 		"grafana_ro": {"30s", 20},
 		"alex":       {"5min", 5},
-		"trino_ro":   {"0", -1},
-		"sales_app":  {"0", -1},
+		"trino_ro":   {"4h", -1},
+		"sales_app":  {"30s", -1},
 	} {
 		conn := s.connect(role, "sales_data")
 		var timeout, readOnly string
@@ -310,7 +310,7 @@ func TestRunSetsBack(t *testing.T) {
 	var super, createDB bool
 	var settings []string
 	err := admin.QueryRow(ctx, `SELECT rolsuper, rolcreatedb, rolconfig FROM pg_roles WHERE rolname = $1`, s.prefix+"trino_ro").Scan(&super, &createDB, &settings)
-	if err != nil || super || createDB || !slices.Equal(settings, []string{"default_transaction_read_only=on"}) {
+	if err != nil || super || createDB || !slices.Equal(settings, []string{"default_transaction_read_only=on", "statement_timeout=4h"}) {
 		t.Errorf("trino_ro: superuser %v, createdb %v, settings %v, %v", super, createDB, settings, err)
 	}
 	var owner string

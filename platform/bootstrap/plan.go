@@ -74,14 +74,21 @@ var ForeignTables = map[string][]string{
 	"marketing": {"leads", "campaigns", "mesh_meta"},
 }
 
-// readerLimits keep a reader's session from harming the domain's service:
-// connections, and how long one statement may take.
-var readerLimits = map[string]struct {
+// sessionLimits keep a role's sessions from harming the others of its server:
+// connections (-1: any number), and how long one statement may take.
+var sessionLimits = map[string]struct {
 	connections int
 	statement   string
 }{
 	topology.RoleGrafana: {20, "30s"},
+	// As long as Trino's longest query, platform/policy/policy.yaml.
+	topology.RoleTrino:     {-1, "4h"},
+	topology.RoleAnalytics: {-1, "4h"},
 }
+
+// appStatement is for the services, which ask for less themselves: a net below
+// one that forgot to.
+const appStatement = "30s"
 
 // Limits of a person's own sessions.
 const (
@@ -108,9 +115,14 @@ func PlanFor(server topology.Server, people []topology.Person) Plan {
 		if r.Kind == topology.KindReader {
 			role.Settings["default_transaction_read_only"] = "on"
 		}
-		if limits, ok := readerLimits[r.Name]; ok {
+		if r.Kind == topology.KindApp {
+			role.Settings["statement_timeout"] = appStatement
+		}
+		if limits, ok := sessionLimits[r.Name]; ok {
 			role.ConnectionLimit = limits.connections
 			role.Settings["statement_timeout"] = limits.statement
+		}
+		if r.Name == topology.RoleGrafana {
 			role.Settings["idle_in_transaction_session_timeout"] = "5min"
 		}
 		plan.Roles = append(plan.Roles, role)

@@ -13,7 +13,7 @@ secret of its own:
   MESH_HUB_IDLE        seconds after which a server that nobody uses is stopped
   MESH_HUB_LONGEST     seconds that a server may run at most; so long its token is good
   MESH_HUB_FILES       folder with what stands beside this file: python, lab
-  MESH_HUB_LOGIN       file with another way to log in (oidc or ldap), see docs/operations.md
+  MESH_HUB_LOGIN       file with another way to log in (oidc or ldap), see docs/operations.md; with "pod" it need not be there
   MESH_SERVER_*        what a person's server gets to know, see environment()
   AUDIT_URL, AUDIT_TOKEN   of the audit record, which is told who comes in and whose servers run; none: it is told nothing
   JPY_COOKIE_SECRET, CONFIGPROXY_AUTH_TOKEN   as JupyterHub and its proxy read them
@@ -345,7 +345,7 @@ c.Authenticator.any_allow_config = True  # OfTheMesh decides
 c.Authenticator.auth_refresh_age = 60
 c.Authenticator.refresh_pre_spawn = True
 
-if E.get("MESH_HUB_LOGIN"):
+if E.get("MESH_HUB_LOGIN") and (E["MESH_HUB_SPAWNER"] != "pod" or os.path.exists(E["MESH_HUB_LOGIN"])):
     login = json.loads(pathlib.Path(E["MESH_HUB_LOGIN"]).read_text())
     if login["kind"] == "oidc":
         from oauthenticator.generic import GenericOAuthenticator as Base

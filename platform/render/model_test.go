@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"image/color"
 	"math"
 	"os"
@@ -52,6 +53,29 @@ func planted(t *testing.T, name, old, changed string) error {
 	}
 	_, err := Load(folder)
 	return err
+}
+
+// What is drawn is what the style of the pages knows.
+func TestWidthsAreThoseOfTheStyle(t *testing.T) {
+	style, err := os.ReadFile("../report/page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := 0
+	for w := 1; w <= 24; w++ {
+		err := planted(t, "dashboards/platform/mesh-health.json", `"w": 6`, fmt.Sprintf(`"w": %d`, w)) // alone it also lacks what it leads to
+		refused := strings.Contains(err.Error(), fmt.Sprintf("gridPos.w = %d", w))
+		styled := strings.Contains(string(style), fmt.Sprintf(".w%d{grid-column:span %d}", w, w))
+		if refused == styled {
+			t.Errorf("width %d: in the style %t, loaded: %v", w, styled, err)
+		}
+		if styled {
+			drawn++
+		}
+	}
+	if drawn == 0 {
+		t.Error("the style has no width")
+	}
 }
 
 func TestLoadRefusesByName(t *testing.T) {

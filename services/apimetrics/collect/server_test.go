@@ -93,7 +93,15 @@ func entryAt(at time.Time) apimetrics.Entry {
 
 func TestConformance(t *testing.T) {
 	c := newCaller(t)
-	conformance.Suite(t, c.Server, c.routes, map[string]string{"metrics:read": reader, "logs:write": writer})
+	keys := map[string]string{"metrics:read": reader, "logs:write": writer}
+	conformance.Suite(t, c.Server, c.routes, keys)
+	entry := entryAt(time.Now())
+	conformance.Manner(t, c.Server, keys, []conformance.Example{
+		{Operation: "POST /v1/logs", Body: batch(t, entry), Other: batch(t, entry, entry)},
+		{Operation: "GET /v1/logs"},
+		{Operation: "GET /v1/metrics"},
+		{Operation: "GET /v1/metrics/timeline"},
+	})
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -58,6 +59,35 @@ func TestDrop(t *testing.T) {
 	if err := store.Drop(t.Context(), Retention{}); err == nil {
 		t.Error("a retention of no day is taken")
 	}
+}
+
+// Tidy drops at once, not only after its first hour, and ends with its context.
+func TestTidy(t *testing.T) {
+	store, db := newStore(t)
+	now := time.Now().UTC()
+	if err := store.StoreLogs(t.Context(), []apimetrics.Entry{entryAt(now), entryAt(now.AddDate(0, 0, -20))}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		store.Tidy(ctx, Retention{Logs: 10, Metrics: 100})
+	}()
+	old := partitionOf(now.AddDate(0, 0, -20))
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		got := rowsIn(t, db)
+		_, there := got[old]
+		_, ahead := got[partitionOf(now.AddDate(0, 0, 1))]
+		if !there && ahead && got[partitionOf(now)] == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left %v", got)
+		}
+	}
+	stop()
+	<-ended
 }
 
 // A reader keeps a partition from being dropped, not the logger from working.

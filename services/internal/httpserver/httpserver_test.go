@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,11 +123,45 @@ func TestARunningRequestEndsBeforeTheServer(t *testing.T) {
 }
 
 func TestReadyTurnsOffDuringDrain(t *testing.T) {
-	url, stop, ended := run(t, Server{Handler: http.NotFoundHandler(), Drain: 500 * time.Millisecond})
+	url, stop, ended := run(t, Server{Handler: http.NotFoundHandler(), Drain: 2 * time.Second})
 	stop()
-	waitFor(t, func() bool { status, _ := get(url + "/readyz"); return status == 503 || status == 0 })
+	waitFor(t, func() bool {
+		status, body := get(url + "/readyz")
+		if status == 0 {
+			t.Fatalf("it ended before it was seen to be not ready: %s", body)
+		}
+		return status == http.StatusServiceUnavailable
+	})
+	if status, body := get(url + "/v1/things"); status != http.StatusNotFound {
+		t.Errorf("a request meanwhile: %d %s", status, body)
+	}
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// Who sends half a header loses the connection after a while; others are served.
+func TestASlowClientIsClosed(t *testing.T) {
+	t.Parallel()
+	url, _, _ := run(t, Server{Handler: http.NotFoundHandler()})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: "); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := get(url + "/livez"); status != http.StatusOK {
+		t.Errorf("others meanwhile: %d", status)
+	}
+	answer, err := io.ReadAll(conn)
+	if took := time.Since(begin); err != nil || took < readHeaderTimeout/2 {
+		t.Errorf("after %s: %q, %v", took, answer, err)
 	}
 }
 

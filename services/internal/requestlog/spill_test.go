@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,57 @@ func TestKill(t *testing.T) {
 	c.Stop(t.Context())
 	want(t, c, Counts{Served: 2400, Stored: 2100, Dropped: 300})
 	l.wantInOrder(t, 0, 2100)
+}
+
+// servingVariable names the spill of the process that TestKillCostsASecond starts and kills.
+const servingVariable = "REQUESTLOG_TEST_SERVING"
+
+// TestServing is that process: it serves all the time, and says how much.
+func TestServing(t *testing.T) {
+	dir := os.Getenv(servingVariable)
+	if dir == "" {
+		return // not that process: nothing to do
+	}
+	c := beginWith(t, Config{URL: "http://127.0.0.1:1", SpillDir: dir}, batchPause)
+	for i := 0; ; i++ {
+		c.Record(Entry{Status: i})
+		fmt.Println(i + 1)
+		time.Sleep(2 * time.Millisecond) // far from a whole batch in a second
+	}
+}
+
+// What was served more than a second before kill -9 is kept; two here, on a machine that is busy.
+func TestKillCostsASecond(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^TestServing$")
+	child.Env = append(os.Environ(), servingVariable+"="+dir)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const run, margin = 4 * time.Second, 2 * time.Second
+	begin, before, last := time.Now(), 0, 0
+	for lines := bufio.NewScanner(out); time.Since(begin) < run && lines.Scan(); {
+		if last, err = strconv.Atoi(lines.Text()); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(begin) < run-margin {
+			before = last
+		}
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // killed
+	_, url := newLedger(t, badly)
+	got := beginWith(t, Config{URL: url, SpillDir: dir}, never).Counts()
+	if before == 0 || got.Spilled < int64(before) || got.Served < int64(last) || got.Dropped != got.Served-got.Spilled {
+		t.Errorf("served %d until %s before the end, %d in all; kept %+v", before, margin, last, got)
+	}
 }
 
 // A spill that ends in the middle of a batch, or has a damaged one, costs that

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/datameesh/datameesh/services/internal/conformance"
+	"github.com/datameesh/datameesh/services/internal/idempotency"
 	"github.com/datameesh/datameesh/services/internal/ratelimit"
 )
 
@@ -191,6 +192,13 @@ func TestAnIdempotencyKeyIsOneOrNone(t *testing.T) {
 		if w.Code != c.status {
 			t.Errorf("%.20q: %d %s", c.keys, w.Code, w.Body)
 		}
+	}
+}
+
+func TestWhoAsksWhileTheFirstRequestRunsIsToldWhenToAskAgain(t *testing.T) {
+	w := get(router(t, func(*gin.Context) error { return fmt.Errorf("make a thing: %w", idempotency.ErrRunning) }))
+	if w.Code != http.StatusConflict || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "still running") {
+		t.Errorf("%d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
 }
 

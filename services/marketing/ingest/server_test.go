@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/datameesh/datameesh/services/internal/conformance"
@@ -83,7 +85,32 @@ func items(a conformance.Answer) []any { return a.Body["items"].([]any) }
 
 func TestConformance(t *testing.T) {
 	c := newCaller(t)
-	conformance.Suite(t, c.Server, c.routes, map[string]string{"leads:read": reader, "leads:ingest": writer})
+	keys := map[string]string{"leads:read": reader, "leads:ingest": writer}
+	conformance.Suite(t, c.Server, c.routes, keys)
+	person := func(name string) string {
+		return fmt.Sprintf(`{"email":"%[1]s.%[2]s@example.com","full_name":"=%[1]s of %[2]s","source":"Website","campaign_id":1,"score":40}`, name, conformance.Canary)
+	}
+	spoilt := func(name string) string {
+		return csvHeader + conformance.Canary + " is no address,=" + name + ",Website,1,40,\n"
+	}
+	row := func(name string) string {
+		return `{"raw":"` + name + "." + conformance.Canary + `@example.com,=` + name + `,Website,1,40,"}`
+	}
+	conformance.Manner(t, c.Server, keys, []conformance.Example{
+		{Operation: "POST /v1/campaigns", Body: newsletter, Other: strings.Replace(newsletter, "Newsletter", "Another", 1)},
+		{Operation: "GET /v1/campaigns"},
+		{Operation: "GET /v1/campaigns/{id}", ID: "1"},
+		{Operation: "PATCH /v1/campaigns/{id}", ID: "1", Body: `{"spend":1}`, Other: `{"spend":2}`},
+		{Operation: "POST /v1/leads", Body: person("a"), Other: person("b")},
+		{Operation: "POST /v1/leads/batch", Body: batch(person("c")), Other: batch(person("d"))},
+		{Operation: "GET /v1/leads"},
+		{Operation: "GET /v1/leads/{id}", ID: "1"},
+		{Operation: "POST /v1/leads/import", Body: spoilt("e"), Other: spoilt("f"), ContentType: "text/csv"},
+		{Operation: "GET /v1/leads/imports/{id}", ID: "1"},
+		{Operation: "GET /v1/leads/dead-letters"},
+		{Operation: "GET /v1/leads/dead-letters/{id}", ID: "1"},
+		{Operation: "PATCH /v1/leads/dead-letters/{id}", ID: "1", Body: row("g"), Other: row("h")},
+	})
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/datameesh/datameesh/services/internal/conformance"
@@ -68,7 +69,23 @@ func items(a conformance.Answer) []any { return a.Body["items"].([]any) }
 
 func TestConformance(t *testing.T) {
 	c := newCaller(t)
-	conformance.Suite(t, c.Server, c.routes, map[string]string{"sales:read": reader, "sales:write": writer})
+	keys := map[string]string{"sales:read": reader, "sales:write": writer}
+	conformance.Suite(t, c.Server, c.routes, keys)
+	customer := func(name string) string {
+		return fmt.Sprintf(`{"customer_name":"=%[1]s of %[2]s","email":"%[1]s.%[2]s@example.com","phone":"%[2]s","region":"EMEA","segment":"Consumer"}`, name, conformance.Canary)
+	}
+	conformance.Manner(t, c.Server, keys, []conformance.Example{
+		{Operation: "POST /v1/customers", Body: customer("a"), Other: customer("b")},
+		{Operation: "GET /v1/customers"},
+		{Operation: "GET /v1/customers/{id}", ID: "1"},
+		{Operation: "PATCH /v1/customers/{id}", ID: "1", Body: `{"phone":"1 ` + conformance.Canary + `"}`, Other: `{"phone":"2 ` + conformance.Canary + `"}`},
+		{Operation: "POST /v1/orders", Body: `{"customer_id":1,"total_amount":5}`, Other: `{"customer_id":1,"total_amount":6}`},
+		{Operation: "GET /v1/orders"},
+		{Operation: "GET /v1/orders/{id}", ID: "1"},
+		{Operation: "PATCH /v1/orders/{id}", ID: "1", Body: `{"total_amount":7}`, Other: `{"total_amount":8}`},
+		{Operation: "POST /v1/orders/{id}/status", ID: "1", Body: `{"status":"paid"}`},
+		{Operation: "GET /v1/revenue"},
+	})
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {
