@@ -74,8 +74,14 @@ make_dbt() {
 	user dbt 'dbt:x:1000:1000::/work:/sbin/nologin'
 	"$KUBEBOX" image "docker.io/datameesh/dbt:$version" --root "$work/dbt" --user 1000:1000 --env PATH=/opt/dbt/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
 }
+program() { # NAME PROGRAM PACKAGE: a program of a Debian package, with its libraries, into a root
+	from="$work/$3-of-$1"
+	"$KUBEBOX" debroot --small "$from" "$3"
+	cp "$from$2" "$work/$1/usr/bin/"
+	for folder in lib usr/lib; do test ! -d "$from/$folder" || cp -an "$from/$folder/." "$work/$1/$folder/"; done
+}
 make_hub() {
-	python hub
+	python hub; program hub /usr/bin/setpriv util-linux
 	cp -a "$(found 'jupyterhub-*')" "$work/hub/opt/hub"; cp -a "$(found 'configurable-http-proxy-*')" "$work/hub/opt/proxy"
 	# Debian 12 has a Node that is too old.
 	cp /usr/bin/node "$work/hub/usr/bin/node"
@@ -83,9 +89,7 @@ make_hub() {
 	"$KUBEBOX" image "docker.io/datameesh/hub:$version" --root "$work/hub" --user 1000:1000 --env PATH=/opt/hub/bin:/usr/bin:/bin --env PYTHONDONTWRITEBYTECODE=1 --env LANG=C.UTF-8
 }
 make_notebook() {
-	python notebook; project notebook
-	"$KUBEBOX" debroot --small "$work/tools" findutils
-	cp "$work/tools/usr/bin/find" "$work/notebook/usr/bin/"; cp -an "$work/tools/lib/." "$work/notebook/lib/"; cp -an "$work/tools/usr/lib/." "$work/notebook/usr/lib/"
+	python notebook; project notebook; program notebook /usr/bin/find findutils; program notebook /bin/bash bash
 	cp -a "$(found 'notebook-*')" "$work/notebook/opt/notebook"
 	mkdir -p "$work/notebook/opt/mesh/notebooks" "$work/notebook/home/notebook"
 	cp -a platform/jupyterhub/python platform/jupyterhub/lab "$work/notebook/opt/mesh/"

@@ -26,6 +26,7 @@ import (
 	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/local"
 	"github.com/datameesh/datameesh/platform/objectstore"
+	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/state"
 	"github.com/datameesh/datameesh/platform/topology"
 )
@@ -60,6 +61,13 @@ type mesh struct {
 	program string
 	home    string
 	offset  int
+	clients *clients
+}
+
+// clients are connections to Trino by person, made when they are needed.
+type clients struct {
+	mu       sync.Mutex
+	byPerson map[string]*query.Client
 }
 
 // start starts a mesh with the small data in a folder and on ports of its own.
@@ -80,8 +88,11 @@ func start(t *testing.T) *mesh {
 	if err := os.Chmod(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m := &mesh{program, filepath.Join(parent, "mesh"), freeOffset(t)}
+	m := &mesh{program, filepath.Join(parent, "mesh"), freeOffset(t), &clients{byPerson: map[string]*query.Client{}}}
 	t.Cleanup(func() {
+		for _, c := range m.clients.byPerson {
+			_ = c.Close()
+		}
 		if t.Failed() {
 			for _, args := range [][]string{{"status", "--all"}, {"logs", "-n", "12"}} {
 				_, out, _ := m.try(context.Background(), args...)
@@ -142,10 +153,51 @@ func (m *mesh) ask(t *testing.T, statement string) (string, error) {
 
 func (m *mesh) askAs(t *testing.T, person, statement string) (string, error) {
 	t.Helper()
-	out, said, err := m.try(t.Context(), "query", "--as", person, "-o", "csv", "--", statement)
+	var out bytes.Buffer
+	writer, err := query.NewWriter("csv", &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := m.person(t, person).Run(ctx, statement, writer, nil); err != nil {
+		return "", err
+	}
+	return withoutHeader(out.String())
+}
+
+// person is a connection to Trino, kept until the mesh ends.
+func (m *mesh) person(t *testing.T, name string) *query.Client {
+	t.Helper()
+	m.clients.mu.Lock()
+	defer m.clients.mu.Unlock()
+	if c := m.clients.byPerson[name]; c != nil {
+		return c
+	}
+	ca, _ := m.run(t, "ca")
+	password, _ := m.run(t, "credentials", name)
+	c, err := query.New(query.Config{
+		Address: net.JoinHostPort("localhost", strconv.Itoa(topology.PortTrino+m.offset)),
+		CA:      []byte(ca), User: name, Password: strings.TrimSpace(password), Source: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.clients.byPerson[name] = c
+	return c
+}
+
+// askProgram asks by "meesh query", whose errors name the catalogs that cannot be read.
+func (m *mesh) askProgram(t *testing.T, statement string) (string, error) {
+	t.Helper()
+	out, said, err := m.try(t.Context(), "query", "--as", "mike", "-o", "csv", "--", statement)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, said)
 	}
+	return withoutHeader(out)
+}
+
+func withoutHeader(out string) (string, error) {
 	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
 	if err != nil {
 		return "", err
@@ -478,14 +530,14 @@ func (m *mesh) killed(t *testing.T) {
 			m.want(t, "select count(*) from sales.public.orders", "400")
 			seen := make(chan error, 1)
 			go func() {
-				_, err := m.ask(t, c.statement)
+				_, err := m.askProgram(t, c.statement)
 				seen <- err
 			}()
 			m.want(t, "select count(*) from sales_api.public.mesh_meta", "1")
 			t.Logf("while %s hangs: %v", c.component, <-seen) // or until it has been started again
 
 			release := m.keepDown(t, c.component, c.port)
-			_, err := m.ask(t, c.statement)
+			_, err := m.askProgram(t, c.statement)
 			m.want(t, "select count(*) from sales.public.orders", "400")
 			release()
 			if err == nil || !strings.Contains(err.Error(), c.catalog) {
