@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -88,7 +89,8 @@ func (c *Cluster) touchPods(ctx context.Context, workload, note string) error {
 		}
 		for _, p := range pods.Items {
 			patch := fmt.Sprintf(`{"metadata":{"annotations":{"datameesh/secrets-changed":%q}}}`, note)
-			if _, err := c.client.CoreV1().Pods(namespace).Patch(ctx, p.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: Manager}); err != nil {
+			_, err := c.client.CoreV1().Pods(namespace).Patch(ctx, p.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: Manager})
+			if err != nil && !apierrors.IsNotFound(err) { // a pod that has ended since reads no Secret
 				return err
 			}
 		}

@@ -280,7 +280,8 @@ func nodePorts(t *testing.T, r *report, node string) {
 	}
 }
 
-// notebooks has two people log in to JupyterHub, each get a server, and asks Trino from one.
+// notebooks has three people log in to JupyterHub and each get a server, asks Trino
+// from one, and runs dbt in another.
 func notebooks(t *testing.T, r *report, c *cluster.Cluster, node string) {
 	t.Helper()
 	for _, name := range []string{"alex", "sam", "mike"} {

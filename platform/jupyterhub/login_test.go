@@ -309,7 +309,7 @@ func TestLDAPLogin(t *testing.T) {
 
 // TestIdleServersAreStopped leaves one server alone and uses another.
 func TestIdleServersAreStopped(t *testing.T) {
-	hub, store := hubAlone(t, nil, 10*time.Second)
+	hub, store := hubAlone(t, nil, 20*time.Second)
 	server := func(person string) *jupyterhub.Client {
 		password, err := store.Person(person)
 		if err != nil {
