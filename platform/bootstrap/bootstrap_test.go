@@ -310,6 +310,7 @@ func TestRunSetsBack(t *testing.T) {
 	var super, createDB bool
 	var settings []string
 	err := admin.QueryRow(ctx, `SELECT rolsuper, rolcreatedb, rolconfig FROM pg_roles WHERE rolname = $1`, s.prefix+"trino_ro").Scan(&super, &createDB, &settings)
+	slices.Sort(settings)
 	if err != nil || super || createDB || !slices.Equal(settings, []string{"default_transaction_read_only=on", "statement_timeout=4h"}) {
 		t.Errorf("trino_ro: superuser %v, createdb %v, settings %v, %v", super, createDB, settings, err)
 	}

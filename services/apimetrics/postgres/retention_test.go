@@ -74,17 +74,22 @@ func TestTidy(t *testing.T) {
 		defer close(ended)
 		store.Tidy(ctx, Retention{Logs: 10, Metrics: 100})
 	}()
-	old := partitionOf(now.AddDate(0, 0, -20))
+	owner := db.Connect(t, "apimetrics_owner")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		got := rowsIn(t, db)
-		_, there := got[old]
-		_, ahead := got[partitionOf(now.AddDate(0, 0, 1))]
-		if !there && ahead && got[partitionOf(now)] == 1 {
+		var dropped, ahead bool
+		if err := owner.QueryRow(t.Context(), `SELECT to_regclass('api_logs_partitions.' || $1) IS NULL, to_regclass('api_logs_partitions.' || $2) IS NOT NULL`,
+			partitionOf(now.AddDate(0, 0, -20)), partitionOf(now.AddDate(0, 0, 1))).Scan(&dropped, &ahead); err != nil {
+			t.Fatal(err)
+		}
+		if dropped && ahead {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("left %v", got)
+			t.Fatalf("the old day is dropped: %t, tomorrow is there: %t", dropped, ahead)
 		}
+	}
+	if got := rowsIn(t, db); got[partitionOf(now)] != 1 {
+		t.Errorf("left %v", got)
 	}
 	stop()
 	<-ended
