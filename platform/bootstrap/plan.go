@@ -75,20 +75,22 @@ var ForeignTables = map[string][]string{
 }
 
 // sessionLimits keep a role's sessions from harming the others of its server:
-// connections (-1: any number), and how long one statement may take.
-var sessionLimits = map[string]struct {
-	connections int
-	statement   string
-}{
-	topology.RoleGrafana: {20, "30s"},
-	// As long as Trino's longest query, platform/policy/policy.yaml.
-	topology.RoleTrino:     {-1, "4h"},
-	topology.RoleAnalytics: {-1, "4h"},
+// connections (-1: any number), how long one statement may take, and how long a
+// transaction may do nothing (empty: any time).
+type sessionLimits struct {
+	connections     int
+	statement, idle string
 }
 
-// appStatement is for the services, which ask for less themselves: a net below
-// one that forgot to.
-const appStatement = "30s"
+var limitsOfRoles = map[string]sessionLimits{
+	topology.RoleGrafana: {20, "30s", "5min"},
+	// As long as Trino's longest query, platform/policy/policy.yaml.
+	topology.RoleTrino:     {-1, "4h", ""},
+	topology.RoleAnalytics: {-1, "4h", ""},
+}
+
+// limitsOfServices are a net below a service that forgot to ask for less itself.
+var limitsOfServices = sessionLimits{-1, "30s", ""}
 
 // Limits of a person's own sessions.
 const (
@@ -115,15 +117,16 @@ func PlanFor(server topology.Server, people []topology.Person) Plan {
 		if r.Kind == topology.KindReader {
 			role.Settings["default_transaction_read_only"] = "on"
 		}
-		if r.Kind == topology.KindApp {
-			role.Settings["statement_timeout"] = appStatement
+		limits, limited := limitsOfRoles[r.Name]
+		if !limited && r.Kind == topology.KindApp {
+			limits, limited = limitsOfServices, true
 		}
-		if limits, ok := sessionLimits[r.Name]; ok {
+		if limited {
 			role.ConnectionLimit = limits.connections
 			role.Settings["statement_timeout"] = limits.statement
-		}
-		if r.Name == topology.RoleGrafana {
-			role.Settings["idle_in_transaction_session_timeout"] = "5min"
+			if limits.idle != "" {
+				role.Settings["idle_in_transaction_session_timeout"] = limits.idle
+			}
 		}
 		plan.Roles = append(plan.Roles, role)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -154,11 +155,34 @@ func TestStopSpillsAndStartResumes(t *testing.T) {
 	}
 }
 
-// killedVariable names the spill of the process that TestKill starts and kills.
+// killedVariable names the spill of a process that victim starts.
 const killedVariable = "REQUESTLOG_TEST_KILLED"
 
-// TestKilled is that process: it spills two batches, keeps 300 entries in its
-// queue and waits.
+// victim starts a test as a process of its own, with a spill in a folder of its
+// own, and gives that, what the process says, and what kills it.
+func victim(t *testing.T, test string) (dir string, says io.Reader, kill func()) {
+	t.Helper()
+	dir = t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	child.Env = append(os.Environ(), killedVariable+"="+dir)
+	says, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, says, func() {
+		t.Helper()
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait() // killed
+	}
+}
+
+// TestKilled is the victim of TestKill: it spills two batches, keeps 300 entries
+// in its queue and waits.
 func TestKilled(t *testing.T) {
 	dir := os.Getenv(killedVariable)
 	if dir == "" {
@@ -174,23 +198,11 @@ func TestKilled(t *testing.T) {
 // kill -9 costs what was in the queue, and the next process says how much.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-	child.Env = append(os.Environ(), killedVariable+"="+dir)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	dir, out, kill := victim(t, "TestKilled")
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "spilled\n" {
 		t.Errorf("the process says %q, %v", line, err)
 	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Wait() // killed
+	kill()
 	l, url := newLedger(t, badly)
 	c := beginWith(t, Config{URL: url, SpillDir: dir}, never)
 	want(t, c, Counts{Served: 2300, Spilled: 2000, Dropped: 300})
@@ -201,12 +213,10 @@ func TestKill(t *testing.T) {
 	l.wantInOrder(t, 0, 2100)
 }
 
-// servingVariable names the spill of the process that TestKillCostsASecond starts and kills.
-const servingVariable = "REQUESTLOG_TEST_SERVING"
-
-// TestServing is that process: it serves all the time, and says how much.
+// TestServing is the victim of TestKillCostsASecond: it serves all the time, and
+// says how much.
 func TestServing(t *testing.T) {
-	dir := os.Getenv(servingVariable)
+	dir := os.Getenv(killedVariable)
 	if dir == "" {
 		return // not that process: nothing to do
 	}
@@ -221,19 +231,11 @@ func TestServing(t *testing.T) {
 // What was served more than a second before kill -9 is kept; two here, on a machine that is busy.
 func TestKillCostsASecond(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestServing$")
-	child.Env = append(os.Environ(), servingVariable+"="+dir)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	dir, out, kill := victim(t, "TestServing")
 	const run, margin = 4 * time.Second, 2 * time.Second
 	begin, before, last := time.Now(), 0, 0
 	for lines := bufio.NewScanner(out); time.Since(begin) < run && lines.Scan(); {
+		var err error
 		if last, err = strconv.Atoi(lines.Text()); err != nil {
 			t.Fatal(err)
 		}
@@ -241,10 +243,7 @@ func TestKillCostsASecond(t *testing.T) {
 			before = last
 		}
 	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Wait() // killed
+	kill()
 	_, url := newLedger(t, badly)
 	got := beginWith(t, Config{URL: url, SpillDir: dir}, never).Counts()
 	if before == 0 || got.Spilled < int64(before) || got.Served < int64(last) || got.Dropped != got.Served-got.Spilled {
