@@ -11,10 +11,6 @@ import (
 )
 
 func TestTheBuildIsNamedByItsFile(t *testing.T) {
-	info, err := buildInfo()
-	if err != nil {
-		t.Fatal(err)
-	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +24,7 @@ func TestTheBuildIsNamedByItsFile(t *testing.T) {
 # TYPE datameesh_build_info gauge
 datameesh_build_info{goversion="` + runtime.Version() + `",sha256="` + sum + `"} 1
 `
-	if err := testutil.CollectAndCompare(info, strings.NewReader(want)); err != nil {
+	if err := testutil.CollectAndCompare(buildInfo{}, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
 }

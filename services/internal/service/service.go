@@ -130,11 +130,7 @@ func run(ctx context.Context, config Config, built schema.Schema, routes Routes)
 	if err := prometheus.Register(log.Collector()); err != nil {
 		return fmt.Errorf("metrics of the request log: %w", err)
 	}
-	build, err := buildInfo()
-	if err == nil {
-		err = prometheus.Register(build)
-	}
-	if err != nil {
+	if err := prometheus.Register(buildInfo{}); err != nil {
 		return fmt.Errorf("metric of the build: %w", err)
 	}
 
