@@ -21,15 +21,7 @@ import (
 // trino asks as the user that keeps the lake.
 func (m *mesh) trino(t *testing.T) *query.Client {
 	t.Helper()
-	ca, _ := m.run(t, "ca")
-	password, _ := m.run(t, "credentials", "lake")
-	c, err := query.New(query.Config{
-		Address: net.JoinHostPort("localhost", strconv.Itoa(topology.PortTrino+m.offset)),
-		CA:      []byte(ca), User: "lake", Password: strings.TrimSpace(password), Source: "test", Session: Session,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := m.asker(t).client("lake", Session)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

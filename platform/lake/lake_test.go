@@ -174,15 +174,7 @@ func (m *mesh) person(t *testing.T, name string) *query.Client {
 	if c := m.clients.byPerson[name]; c != nil {
 		return c
 	}
-	ca, _ := m.run(t, "ca")
-	password, _ := m.run(t, "credentials", name)
-	c, err := query.New(query.Config{
-		Address: net.JoinHostPort("localhost", strconv.Itoa(topology.PortTrino+m.offset)),
-		CA:      []byte(ca), User: name, Password: strings.TrimSpace(password), Source: "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := m.asker(t).client(name, nil)
 	m.clients.byPerson[name] = c
 	return c
 }
