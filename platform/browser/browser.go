@@ -116,12 +116,24 @@ func (b *Browser) Login(address, name, password string) error {
 	if err := b.Open(address + "/login"); err != nil {
 		return err
 	}
-	// The first field has the focus already.
+	// The first field takes the focus when the page is painted first, which is after it is
+	// loaded; keys typed before that are lost.
+	const focused = `new Promise(done => { const look = () => document.activeElement?.name === 'name' ? done(true) : setTimeout(look, 10); look() })`
+	if _, err := run(b, chromedp.Evaluate[bool](focused, chromedp.EvalAwaitPromise)); err != nil {
+		return fmt.Errorf("log in: no field of the name takes the focus: %w", err)
+	}
 	if err := b.do(chromedp.KeyEvent(name), chromedp.KeyEvent("\t"), chromedp.KeyEvent(password)); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
-	if err := b.do(chromedp.KeyEvent("\r"), chromedp.WaitVisible("form.who")); err != nil {
+	if err := b.do(chromedp.KeyEvent("\r"), chromedp.WaitVisible("form.who, [role=alert]")); err != nil {
 		return fmt.Errorf("log in as %s: %w", name, err)
+	}
+	refusal, err := Eval[string](b, `document.querySelector('[role=alert]')?.innerText ?? ""`)
+	if err != nil {
+		return fmt.Errorf("log in as %s: %w", name, err)
+	}
+	if refusal != "" {
+		return fmt.Errorf("log in as %s: the page says %q", name, refusal)
 	}
 	return nil
 }
