@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/datameesh/datameesh/platform/redact"
 )
 
 // Outcomes of what somebody tried.
@@ -35,7 +37,7 @@ const (
 var Tools = []string{ToolTrino, ToolHub, ToolPostgreSQL, ToolDBT, ToolAPI, ToolGrafana, ToolViewer, ToolObjectStore, ToolMeesh, ToolAudit}
 
 // An Event is one thing that somebody did or tried. None of its fields holds a
-// secret, nor a statement with its literals (see Normalise).
+// secret, nor a statement with its literals (see normalise).
 type Event struct {
 	At      time.Time `json:"at"`
 	Who     string    `json:"who"`  // person, service user, API key or account, by name
@@ -104,6 +106,12 @@ func line(s string) string {
 	}, s)
 	return cut(strings.TrimSpace(s), maxField)
 }
+
+// maxStatement is how many bytes of a statement are kept.
+const maxStatement = 600
+
+// normalise returns what a statement does, without its literals.
+func normalise(sql string) string { return cut(redact.Statement(sql, 2*maxStatement), maxStatement) }
 
 // cut shortens s to at most n bytes, between characters.
 func cut(s string, n int) string {

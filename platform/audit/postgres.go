@@ -203,7 +203,7 @@ func (r *logReader) statement(m logMessage) []Event {
 	if s == nil || !r.person(m.user) {
 		return nil
 	}
-	detail := Normalise(s[3])
+	detail := normalise(s[3])
 	if s[1] != "" {
 		detail = s[1] + " ms; " + detail
 	}
@@ -218,9 +218,9 @@ func (r *logReader) failed(m logMessage, statement string) []Event {
 	case strings.HasPrefix(m.text, "permission denied"), strings.HasPrefix(m.text, "must be owner"),
 		strings.HasPrefix(m.text, "cannot execute"), strings.Contains(m.text, "row-level security"):
 		e.Outcome = Refused
-		e.Detail = Normalise(m.text) + "; " + Normalise(statement)
+		e.Detail = normalise(m.text) + "; " + normalise(statement)
 	case strings.HasPrefix(m.text, "canceling statement"):
-		e.Detail = Normalise(m.text) + "; " + Normalise(statement)
+		e.Detail = normalise(m.text) + "; " + normalise(statement)
 	}
 	return []Event{e}
 }

@@ -139,14 +139,14 @@ func fromTrino(r io.Reader) (Event, error) {
 		add(table.Catalog, table.Schema, table.Table)
 	}
 	e.Object = strings.Join(objects, ", ")
-	statement := Normalise(t.Metadata.Query)
+	statement := normalise(t.Metadata.Query)
 	if f := t.Failure; f != nil {
 		e.Outcome = Failed
 		reason := f.Code.Name
 		if f.Code.Name == "PERMISSION_DENIED" {
 			e.Outcome = Refused
 			if f.Message != nil {
-				reason += ": " + Normalise(*f.Message)
+				reason += ": " + normalise(*f.Message)
 			}
 		}
 		if slices.Contains(notUnderstood, f.Code.Name) {

@@ -1,24 +1,23 @@
-package audit
+// Package redact takes literals out of SQL.
+package redact
 
 import "strings"
 
-// maxStatement is how many bytes of a statement are kept.
-const maxStatement = 600
-
-// Normalise returns what a statement does, without what could be anybody's
+// Statement returns what a statement does, without what could be anybody's
 // data: each literal becomes ?, a list of them one ?, and comments go. It knows
 // the literals of Trino and PostgreSQL and keeps only what it knows to be none:
 // keywords, names and operators. A quoted name stays when a dot joins it to
-// another, since "Ann" in the place of 'Ann' is a common mistake.
+// another, since "Ann" in the place of 'Ann' is a common mistake. It ends with
+// the word that reaches limit, in bytes.
 //
 // It does not ask whether the text is SQL: the caller keeps no text that was
 // not understood (words of prose would stay).
-func Normalise(sql string) string {
+func Statement(sql string, limit int) string {
 	n := normaliser{sql: sql}
-	for n.at < len(n.sql) && len(n.out) < maxStatement*2 {
+	for n.at < len(n.sql) && len(n.out) < limit {
 		n.next()
 	}
-	return cut(strings.TrimSpace(string(n.out)), maxStatement)
+	return strings.TrimSpace(string(n.out))
 }
 
 const placeholder = "?"
