@@ -1,7 +1,10 @@
 // Package redact takes literals out of SQL.
 package redact
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Statement returns what a statement does, without what could be anybody's
 // data: each literal becomes ?, a list of them one ?, and comments go. It knows
@@ -213,9 +216,9 @@ func (n *normaliser) word() {
 		n.at++
 		return // the quotes are next
 	}
-	if len(word) > 128 {
+	if len(word) > 128 || !utf8.ValidString(word) { // without its broken bytes it may be a number
 		n.literal()
 		return
 	}
-	n.put(strings.ToValidUTF8(word, ""))
+	n.put(word)
 }

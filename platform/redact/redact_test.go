@@ -27,6 +27,7 @@ func TestStatement(t *testing.T) {
 		"select\ta\r\nfrom\x00b":                                        `select a from b`,
 		`select t.a[1], f(x)(2), date '2026-01-31', interval '1' day`:   `select t.a[?], f(x)(?), date ?, interval ? day`,
 		`select a1, b_2$, größe from t1`:                                `select a1, b_2$, größe from t1`,
+		"select \xb41234, x\xff from t":                                 `select ? from t`,
 		``:                                                              ``,
 	} {
 		if got := Statement(sql, enough); got != want {
@@ -56,7 +57,7 @@ func FuzzStatementHidesLiterals(f *testing.F) {
 		for _, p := range pieces {
 			switch p % 10 {
 			case 0:
-				b.WriteString("'" + doubled + "'")
+				b.WriteString(" '" + doubled + "'") // joined to E'…' it would go on with that
 			case 1:
 				b.WriteString(" E'" + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), "'", `\'`) + "'")
 			case 2:
