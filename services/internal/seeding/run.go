@@ -58,8 +58,11 @@ func run(ctx context.Context, domain Domain, opts options, stdout, stderr io.Wri
 		return err
 	}
 	progress := newProgress(stderr, domain.Program, plan, first)
+	making, stop := context.WithCancel(ctx)
+	defer stop()
+	made := makeRows(making, plan, first)
 	for i := first; i < plan.Transactions; i++ {
-		copied, err := transact(ctx, conn, plan, opts, i)
+		copied, err := transact(ctx, conn, plan, opts, i, made)
 		if err != nil {
 			return err
 		}
@@ -165,8 +168,8 @@ func firstFilled(ctx context.Context, conn *pgx.Conn, tables []string) (string, 
 	return "", nil
 }
 
-// transact runs transaction i and gives the number of rows it copied.
-func transact(ctx context.Context, conn *pgx.Conn, plan Plan, opts options, i int) (copied int64, err error) {
+// transact runs transaction i with the rows made for it and gives their number.
+func transact(ctx context.Context, conn *pgx.Conn, plan Plan, opts options, i int, made <-chan [][]any) (copied int64, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if i == 0 {
 			if err := reset(ctx, tx, plan, opts.Params); err != nil {
@@ -177,7 +180,7 @@ func transact(ctx context.Context, conn *pgx.Conn, plan Plan, opts options, i in
 			return err
 		}
 		for _, c := range plan.Transaction(i) {
-			n, err := tx.CopyFrom(ctx, pgx.Identifier{c.Table}, c.Columns, &rowSource{copy: c, next: c.From})
+			n, err := tx.CopyFrom(ctx, pgx.Identifier{c.Table}, c.Columns, &rowSource{left: c.To - c.From, made: made})
 			if err != nil {
 				return fmt.Errorf("copy rows %d to %d of %s: %w", c.From, c.To-1, c.Table, err)
 			}
@@ -234,32 +237,83 @@ func execAll(ctx context.Context, tx pgx.Tx, statements []string) error {
 	return nil
 }
 
+// Rows are made while the database is at work on those before: so many at once,
+// and so many times at most.
+const (
+	rowsAtOnce = 500
+	ahead      = 16
+)
+
+// makeRows makes the rows of the transactions from first on, in their order, until
+// ctx ends. What comes out at once is of one Copy.
+func makeRows(ctx context.Context, plan Plan, first int) <-chan [][]any {
+	made := make(chan [][]any, ahead)
+	go func() {
+		defer close(made)
+		for i := first; i < plan.Transactions; i++ {
+			for _, c := range plan.Transaction(i) {
+				for n := c.From; n < c.To; {
+					rows := make([][]any, 0, min(rowsAtOnce, c.To-n))
+					for ; len(rows) < cap(rows); n++ {
+						rows = append(rows, encodable(c.Row(n)))
+					}
+					select {
+					case made <- rows:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
+		}
+	}()
+	return made
+}
+
 // rowSource feeds the rows of a Copy to COPY.
 type rowSource struct {
-	copy   Copy
-	next   int64
+	left   int64 // rows of the Copy
+	made   <-chan [][]any
+	rows   [][]any // made, not yet fed
 	values []any
+	cutOff bool // there are no more, though some are left
 }
 
 func (s *rowSource) Next() bool {
-	if s.next >= s.copy.To {
+	if s.left == 0 {
 		return false
 	}
-	s.values = s.copy.Row(s.next)
-	s.next++
+	if len(s.rows) == 0 {
+		rows, more := <-s.made
+		if !more {
+			s.cutOff = true
+			return false
+		}
+		s.rows = rows
+	}
+	s.values, s.rows = s.rows[0], s.rows[1:]
+	s.left--
 	return true
 }
 
-func (s *rowSource) Values() ([]any, error) {
-	for i, value := range s.values {
-		if amount, ok := value.(money.Amount); ok {
-			s.values[i] = numeric(amount)
-		}
+func (s *rowSource) Values() ([]any, error) { return s.values, nil }
+
+// Err keeps a Copy whose rows end too early from being taken for a whole one.
+func (s *rowSource) Err() error {
+	if s.cutOff {
+		return fmt.Errorf("%d rows are missing: %w", s.left, context.Canceled)
 	}
-	return s.values, nil
+	return nil
 }
 
-func (s *rowSource) Err() error { return nil }
+// encodable gives the values as COPY can carry them.
+func encodable(values []any) []any {
+	for i, value := range values {
+		if amount, ok := value.(money.Amount); ok {
+			values[i] = numeric(amount)
+		}
+	}
+	return values
+}
 
 // numeric turns an amount into what the binary format of COPY can carry.
 func numeric(a money.Amount) pgtype.Numeric {
