@@ -1,6 +1,7 @@
 package trino
 
 import (
+	_ "embed" // for hiveCatalog
 	"fmt"
 	"io/fs"
 	"path"
@@ -54,13 +55,21 @@ hive.metastore=file
 hive.metastore.catalog.dir=s3://%s/%s
 hive.timestamp-precision=MICROSECONDS
 hive.storage-format=PARQUET
-fs.native-s3.enabled=true
-s3.endpoint=${ENV:S3_ENDPOINT}
-s3.region=${ENV:S3_REGION}
-s3.path-style-access=true
-s3.aws-access-key=${ENV:S3_ACCESS_KEY}
-s3.aws-secret-key=${ENV:S3_SECRET_KEY}
-`, objectstore.Lake, strings.TrimSuffix(SourceFolder(s.Name), "/"))
+%s`, objectstore.Lake, strings.TrimSuffix(SourceFolder(s.Name), "/"), storeSettings(hiveCatalog))
+}
+
+//go:embed etc/catalog/hive.properties
+var hiveCatalog string
+
+// storeSettings are the lines of a catalog file about the object store.
+func storeSettings(catalog string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(catalog) {
+		if strings.HasPrefix(line, "fs.") || strings.HasPrefix(line, "s3.") {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
 }
 
 // sourceRights are the rights on added sources: engineers own what there is, the

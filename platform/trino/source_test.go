@@ -61,6 +61,25 @@ func TestSourcesAreWrittenAndGo(t *testing.T) {
 	}
 }
 
+// Every catalog on the object store treats it alike; only the one for what people
+// upload has another key.
+func TestCatalogsTreatTheObjectStoreAlike(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := WriteFiles(dir, true, rules(t), []state.Source{weather}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"hive", "lake", "uploads", "weather"} {
+		text, err := os.ReadFile(filepath.Join(dir, "catalog", name+".properties"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.ReplaceAll(storeSettings(string(text)), "{ENV:S3_UPLOADS_", "{ENV:S3_")
+		if got != storeSettings(hiveCatalog) || !strings.Contains(got, "s3.max-error-retries=") || !strings.Contains(got, "s3.streaming.part-size=") {
+			t.Errorf("%s.properties has\n%s\nhive.properties\n%s", name, got, storeSettings(hiveCatalog))
+		}
+	}
+}
+
 // Whoever is not named has no rule for the catalog, and so does not see it.
 func TestRightsOnSources(t *testing.T) {
 	text, err := policy.TheMesh().Rules(topology.People, sourceRights([]state.Source{crm, weather}))
