@@ -4,17 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"github.com/jackc/pgx/v5/pgtype"
-
 	"github.com/datameesh/datameesh/services/internal/money"
 )
 
 var errNumeric = errors.New("not the binary form of a numeric with two digits after the point")
 
-// Amount reads the binary form of a numeric(p, 2), which pgx hands over to a
-// *pgtype.UndecodedBytes. A sql.Scanner would get it by way of a big.Int and a text,
-// which takes as long as all other columns of a customer.
-func Amount(raw pgtype.UndecodedBytes) (money.Amount, error) {
+// amount reads the binary form of a numeric(p, 2). The sql.Scanner of an Amount gets
+// it from pgx by way of a big.Int and a text, which takes as long as all other
+// columns of a customer.
+func amount(raw []byte) (money.Amount, error) {
 	// numeric_send of PostgreSQL: number of digits, weight of the first, sign,
 	// digits after the point, then the digits, to the base 10,000.
 	const base, header, negative = 10_000, 8, 0x4000

@@ -15,7 +15,7 @@ const leadColumns = `lead_id, email, full_name, source, campaign_id, campaign_na
 
 func scanLead() pgx.RowToFunc[marketing.Lead] {
 	var l marketing.Lead
-	return database.Scanner(&l, &l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, &l.Status, &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID)
+	return database.Scanner(&l, &l.ID, &l.Email, &l.FullName, &l.Source, &l.CampaignID, &l.CampaignName, (*string)(&l.Status), &l.Score, &l.CreatedAt, &l.ConvertedAt, &l.ExternalID)
 }
 
 // campaignName reads the name of the campaign of lead n, which stays as it is

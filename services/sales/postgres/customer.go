@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
@@ -16,15 +15,7 @@ const customerColumns = `customer_id, customer_name, email, phone, region, segme
 
 func scanCustomer() pgx.RowToFunc[sales.Customer] {
 	var c sales.Customer
-	var revenue pgtype.UndecodedBytes
-	scan := database.Scanner(&c, &c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &revenue, &c.CreatedAt, &c.UpdatedAt)
-	return func(row pgx.CollectableRow) (sales.Customer, error) {
-		c, err := scan(row)
-		if err == nil {
-			c.Revenue, err = database.Amount(revenue)
-		}
-		return c, err
-	}
+	return database.Scanner(&c, &c.ID, &c.Name, &c.Email, &c.Phone, &c.Region, &c.Segment, &c.Revenue, &c.CreatedAt, &c.UpdatedAt)
 }
 
 // CreateCustomer registers a customer.

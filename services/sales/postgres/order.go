@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/datameesh/datameesh/services/internal/database"
 	"github.com/datameesh/datameesh/services/internal/idempotency"
@@ -16,15 +15,7 @@ const orderColumns = `order_id, customer_id, status, total_amount, currency, ord
 
 func scanOrder() pgx.RowToFunc[sales.Order] {
 	var o sales.Order
-	var total pgtype.UndecodedBytes
-	scan := database.Scanner(&o, &o.ID, &o.CustomerID, &o.Status, &total, &o.Currency, &o.OrderedAt, &o.UpdatedAt)
-	return func(row pgx.CollectableRow) (sales.Order, error) {
-		o, err := scan(row)
-		if err == nil {
-			o.TotalAmount, err = database.Amount(total)
-		}
-		return o, err
-	}
+	return database.Scanner(&o, &o.ID, &o.CustomerID, (*string)(&o.Status), &o.TotalAmount, &o.Currency, &o.OrderedAt, &o.UpdatedAt)
 }
 
 // CreateOrder places a pending order.
