@@ -53,6 +53,10 @@ func TestJSONIsThatOfMarshal(t *testing.T) {
 	things := []record{{}, {ID: -1, Name: "<Zoë & Jürgen>\u2028", Kind: "a", Score: 7, Amount: -12345, At: at, Until: &elsewhere, Note: &note, Good: true}}
 	same(t, list{Items: things, NextCursor: "a-b"})
 	same(t, things[1])
+	for _, ns := range []int{0, 1, 10, 123_456_000, 999_999_999, 100_000_000} {
+		same(t, record{At: time.Date(1, 1, 1, 0, 0, 0, ns, time.UTC)})
+	}
+	same(t, record{At: time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)})
 	same(t, record{At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)})
 	if writerOf(reflect.TypeFor[record]()) == nil || writerOf(reflect.TypeFor[odd]()) != nil {
 		t.Error("the wrong types are left to json.Marshal")
