@@ -72,7 +72,7 @@ func (s Server) Run(ctx context.Context) error {
 
 	failed := make(chan error, len(servers))
 	for i := range servers {
-		go func() { failed <- servers[i].Serve(listeners[i]) }()
+		go func() { failed <- servers[i].Serve(wholeListener{listeners[i]}) }()
 	}
 	slog.Info("serving", "addr", listener.Addr().String())
 
