@@ -20,12 +20,15 @@ type reader[T any] struct {
 	mu      sync.Mutex
 	waiting *batch[T]
 	running int
+	began   time.Time // the last statement
 }
 
-// Limits of a reader. Two statements at once keep the database busy while the
-// rows of another are used.
+// Limits of a reader. While a statement takes no longer than patience, the reads that
+// come meanwhile are better sent together after it; when one takes longer, another
+// goes beside it.
 const (
 	maxRunning = 2
+	patience   = time.Millisecond
 	// readTimeout bounds a statement that serves callers who may have gone.
 	readTimeout = 10 * time.Second
 )
@@ -48,10 +51,11 @@ func (r *reader[T]) get(ctx context.Context, id int64) (row T, err error) {
 	}
 	b := r.waiting
 	b.ids = append(b.ids, id)
-	begin := r.running < maxRunning
+	now := time.Now()
+	begin := r.running == 0 || r.running < maxRunning && now.Sub(r.began) > patience
 	if begin {
 		r.running++
-		r.waiting = nil
+		r.waiting, r.began = nil, now
 	}
 	r.mu.Unlock()
 	if begin {
@@ -78,7 +82,7 @@ func (r *reader[T]) run(ctx context.Context, b *batch[T]) {
 		close(b.done)
 		r.mu.Lock()
 		next := r.waiting
-		r.waiting = nil
+		r.waiting, r.began = nil, time.Now()
 		if next == nil {
 			r.running--
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,6 +48,54 @@ func TestParallelReadsShareStatements(t *testing.T) {
 	}
 }
 
+// lastBegan says when the last statement began.
+func (r *reader[T]) lastBegan(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = at
+}
+
+// A read waits for a statement that is quick, and goes beside one that is not, with
+// all that waited meanwhile.
+func TestPatience(t *testing.T) {
+	begun, goOn := make(chan []int64, 3), make(chan struct{})
+	r := reader[int64]{read: func(_ context.Context, ids []int64) (map[int64]int64, error) {
+		begun <- ids
+		<-goOn
+		found := map[int64]int64{}
+		for _, id := range ids {
+			found[id] = -id
+		}
+		return found, nil
+	}}
+	var readers sync.WaitGroup
+	read := func(id int64) {
+		readers.Go(func() {
+			if row, err := r.get(t.Context(), id); err != nil || row != -id {
+				t.Errorf("read %d of %d: %v", row, id, err)
+			}
+		})
+	}
+	read(1)
+	if ids := <-begun; !slices.Equal(ids, []int64{1}) {
+		t.Errorf("the first statement reads %v", ids)
+	}
+	r.lastBegan(time.Now().Add(time.Hour)) // it is quick, however long the test takes
+	read(2)
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		waits = r.waiting != nil
+		r.mu.Unlock()
+	}
+	r.lastBegan(time.Time{}) // it takes long
+	read(3)
+	if ids := <-begun; !slices.Equal(ids, []int64{2, 3}) {
+		t.Errorf("the second statement reads %v", ids)
+	}
+	close(goOn)
+	readers.Wait()
+}
+
 // Who goes away leaves the others their rows; who waits may go away too.
 func TestACallerWhoGoesAway(t *testing.T) {
 	begun, goOn := make(chan struct{}, 10), make(chan struct{})
@@ -57,13 +107,12 @@ func TestACallerWhoGoesAway(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	for id := range int64(maxRunning) {
+		r.lastBegan(time.Time{})
 		readers.Go(func() {
 			if _, err := r.get(ctx, id+1); !errors.Is(err, context.Canceled) && err != nil {
 				t.Error(err)
 			}
 		})
-	}
-	for range maxRunning {
 		<-begun
 	}
 	leave()
