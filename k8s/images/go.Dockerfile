@@ -12,7 +12,7 @@ ENV CGO_ENABLED=0 GOWORK=off GOOS=$TARGETOS GOARCH=$TARGETARCH
 RUN mkdir -p /out/bin /out/tmp /out/etc && chmod 1777 /out/tmp \
  && printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n' > /out/etc/passwd \
  && printf 'root:x:0:\nnonroot:x:65532:\n' > /out/etc/group \
- && cd "$MODULE" && go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/bin/ $PACKAGES
+ && cd "$MODULE" && go build -trimpath -buildvcs=false -tags nomsgpack -ldflags="-s -w" -o /out/bin/ $PACKAGES
 RUN if [ -n "$PROBE" ]; then cd "$PROBE" && go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/bin/ ./cmd/mesh-probe; fi
 
 FROM ${BASE_IMAGE}

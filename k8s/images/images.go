@@ -97,7 +97,7 @@ func build(ctx context.Context, root string, image Image, platform v1.Platform) 
 	}
 	defer func() { _ = os.RemoveAll(bin) }()
 	for _, p := range image.Programs {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin+"/", p.Packages)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags=nomsgpack", "-ldflags=-s -w", "-o", bin+"/", p.Packages)
 		cmd.Dir = filepath.Join(root, p.Module)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 		if out, err := cmd.CombinedOutput(); err != nil {

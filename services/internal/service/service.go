@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -74,14 +74,20 @@ func Main(name string, built schema.Schema, routes Routes, more ...any) int {
 	return 0
 }
 
-// What is in use is one to some megabytes, so that Go's own settings would sweep many
-// times a second, and each sweep holds up whoever comes meanwhile for milliseconds.
-// The garbage may grow to sixteen times what is in use, at least 64 MB, unless the
-// process then had more than memory. GOGC and GOMEMLIMIT of the environment go first.
-const (
-	garbage = 1600
-	memory  = 96 << 20
-)
+// Go sweeps when what was made since the last time is as much as what is in use: with
+// one to some megabytes in use that is many times a second, and each sweep holds up
+// whoever comes meanwhile for milliseconds. ballast counts as used, so that there is
+// always room for as much garbage again; never touched, it takes no memory of the
+// machine. A limit of memory would bound the garbage too, but sweep without end once
+// what is in use comes near it. Who sets GOGC or GOMEMLIMIT gets Go's own ways.
+const room = 16 << 20 // bytes
+
+func ballast() []byte {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	return make([]byte, room)
+}
 
 // uploadGrace is how long uploads may go on when everything else stops: small
 // ones end well, large ones are cut off while there is time to say so.
@@ -95,12 +101,7 @@ func uploads(ctx context.Context, drain time.Duration) context.Context {
 }
 
 func run(ctx context.Context, config Config, built schema.Schema, routes Routes) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memory)
-	}
+	defer runtime.KeepAlive(ballast())
 	logging.Start(os.Stderr, config.ServiceName, config.LogLevel)
 	stopTracing, err := tracing.Start(ctx, config.ServiceName)
 	if err != nil {
