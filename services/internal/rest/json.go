@@ -149,7 +149,8 @@ func fieldWriter(kind reflect.Type) writer {
 }
 
 // appendTime writes a time as RFC 3339; what that cannot write is an error. Times
-// of the database are UTC: digit by digit they take a third of what a layout takes.
+// of the database are UTC and written digit by digit: with the table plain that
+// takes a quarter of the time of a page away.
 func appendTime(text []byte, t *time.Time) ([]byte, error) {
 	year, month, day := t.Date()
 	if t.Location() != time.UTC || year < 0 || year > 9999 {
