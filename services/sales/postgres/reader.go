@@ -20,12 +20,10 @@ type reader[T any] struct {
 	mu      sync.Mutex
 	waiting *batch[T]
 	running int
-	began   time.Time // the last statement
 }
 
-// Limits of a reader. While a statement takes no longer than patience, the reads that
-// come meanwhile are better sent together after it; when one takes longer, another
-// goes beside it.
+// Limits of a reader. The reads that come while a statement is under way are better
+// sent together after it; what has waited for patience goes beside it.
 const (
 	maxRunning = 2
 	patience   = time.Millisecond
@@ -41,22 +39,24 @@ type batch[T any] struct {
 	done chan struct{} // closed when rows and err are there
 	rows map[int64]T
 	err  error
+
+	impatience *time.Timer // of a batch that waits
 }
 
 // get gives the row with the id; pgx.ErrNoRows when there is none.
 func (r *reader[T]) get(ctx context.Context, id int64) (row T, err error) {
 	r.mu.Lock()
-	if r.waiting == nil {
-		r.waiting = &batch[T]{done: make(chan struct{})}
+	b, begin := r.waiting, r.running == 0
+	if b == nil {
+		b = &batch[T]{done: make(chan struct{})}
+		if begin {
+			r.running++
+		} else {
+			r.waiting = b
+			b.impatience = time.AfterFunc(patience, func() { r.hurry(ctx, b) })
+		}
 	}
-	b := r.waiting
 	b.ids = append(b.ids, id)
-	now := time.Now()
-	begin := r.running == 0 || r.running < maxRunning && now.Sub(r.began) > patience
-	if begin {
-		r.running++
-		r.waiting, r.began = nil, now
-	}
 	r.mu.Unlock()
 	if begin {
 		r.run(ctx, b)
@@ -76,18 +76,33 @@ func (r *reader[T]) get(ctx context.Context, id int64) (row T, err error) {
 	return row, nil
 }
 
+// hurry reads a batch that still waits beside the statements under way, if it may.
+func (r *reader[T]) hurry(ctx context.Context, b *batch[T]) {
+	r.mu.Lock()
+	begin := r.waiting == b && r.running < maxRunning
+	if begin {
+		r.running++
+		r.waiting = nil
+	}
+	r.mu.Unlock()
+	if begin {
+		r.run(ctx, b)
+	}
+}
+
 // run reads a batch, then lets another goroutine read what came meanwhile.
 func (r *reader[T]) run(ctx context.Context, b *batch[T]) {
 	defer func() {
 		close(b.done)
 		r.mu.Lock()
 		next := r.waiting
-		r.waiting, r.began = nil, time.Now()
+		r.waiting = nil
 		if next == nil {
 			r.running--
 		}
 		r.mu.Unlock()
 		if next != nil {
+			next.impatience.Stop()
 			go r.run(ctx, next)
 		}
 	}()

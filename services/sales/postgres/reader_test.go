@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,52 +49,55 @@ func TestParallelReadsShareStatements(t *testing.T) {
 	}
 }
 
-// lastBegan says when the last statement began.
-func (r *reader[T]) lastBegan(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.began = at
-}
-
 // A read waits for a statement that is quick, and goes beside one that is not, with
-// all that waited meanwhile.
+// all that waited meanwhile, also when nobody comes after them.
 func TestPatience(t *testing.T) {
-	begun, goOn := make(chan []int64, 3), make(chan struct{})
-	r := reader[int64]{read: func(_ context.Context, ids []int64) (map[int64]int64, error) {
-		begun <- ids
-		<-goOn
-		found := map[int64]int64{}
-		for _, id := range ids {
-			found[id] = -id
-		}
-		return found, nil
-	}}
-	var readers sync.WaitGroup
-	read := func(id int64) {
-		readers.Go(func() {
-			if row, err := r.get(t.Context(), id); err != nil || row != -id {
-				t.Errorf("read %d of %d: %v", row, id, err)
+	synctest.Test(t, func(t *testing.T) {
+		begun, goOn := make(chan []int64, 3), make(chan struct{})
+		r := reader[int64]{read: func(_ context.Context, ids []int64) (map[int64]int64, error) {
+			begun <- ids
+			<-goOn
+			found := map[int64]int64{}
+			for _, id := range ids {
+				found[id] = -id
 			}
-		})
-	}
-	read(1)
-	if ids := <-begun; !slices.Equal(ids, []int64{1}) {
-		t.Errorf("the first statement reads %v", ids)
-	}
-	r.lastBegan(time.Now().Add(time.Hour)) // it is quick, however long the test takes
-	read(2)
-	for waits := false; !waits; time.Sleep(time.Millisecond) {
-		r.mu.Lock()
-		waits = r.waiting != nil
-		r.mu.Unlock()
-	}
-	r.lastBegan(time.Time{}) // it takes long
-	read(3)
-	if ids := <-begun; !slices.Equal(ids, []int64{2, 3}) {
-		t.Errorf("the second statement reads %v", ids)
-	}
-	close(goOn)
-	readers.Wait()
+			return found, nil
+		}}
+		var readers sync.WaitGroup
+		read := func(id int64) {
+			readers.Go(func() {
+				if row, err := r.get(t.Context(), id); err != nil || row != -id {
+					t.Errorf("read %d of %d: %v", row, id, err)
+				}
+			})
+			synctest.Wait()
+		}
+		read(1)
+		if ids := <-begun; !slices.Equal(ids, []int64{1}) {
+			t.Errorf("the first statement reads %v", ids)
+		}
+		read(2)
+		read(3)
+		if len(begun) > 0 {
+			t.Errorf("a statement for %v did not wait for the first", <-begun)
+		}
+		time.Sleep(patience)
+		synctest.Wait()
+		if len(begun) != 1 {
+			t.Fatalf("%d statements began when patience was over", len(begun))
+		}
+		if ids := <-begun; !slices.Equal(ids, []int64{2, 3}) {
+			t.Errorf("the second statement reads %v", ids)
+		}
+		read(4)
+		time.Sleep(patience)
+		synctest.Wait()
+		if len(begun) > 0 {
+			t.Errorf("a third statement, for %v, is beside two", <-begun)
+		}
+		close(goOn)
+		readers.Wait()
+	})
 }
 
 // Who goes away leaves the others their rows; who waits may go away too.
@@ -107,7 +111,6 @@ func TestACallerWhoGoesAway(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	for id := range int64(maxRunning) {
-		r.lastBegan(time.Time{})
 		readers.Go(func() {
 			if _, err := r.get(ctx, id+1); !errors.Is(err, context.Canceled) && err != nil {
 				t.Error(err)
