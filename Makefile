@@ -83,12 +83,12 @@ test: lint verify test/modules test/unit test/k8s-offline test/openapi test/e2e 
 check: test
 
 # Tests wait for databases and timers more than they compute: two packages at once per core.
-# On a new machine platform/trino downloads Trino first, which alone can take ten minutes.
 TESTS_AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: test/unit
 test/unit: build $(GOTESTSUM) $(GOLANGCI_LINT) ## all Go tests with the race detector, on a PostgreSQL of their own
-	@GOLANGCI_LINT=$(GOLANGCI_LINT) $(GO) run ./platform/cmd/test-postgres $(GOTESTSUM) --format pkgname -- -race -shuffle=on -timeout 20m -p $(TESTS_AT_ONCE) work
+	@$(GO) run ./platform/cmd/test-packages
+	@GOLANGCI_LINT=$(GOLANGCI_LINT) $(GO) run ./platform/cmd/test-postgres $(GOTESTSUM) --format pkgname -- -race -shuffle=on -p $(TESTS_AT_ONCE) work
 
 .PHONY: test/k8s-offline
 test/k8s-offline: $(GOTESTSUM) ## the manifests without a cluster: schema, Pod Security, network matrix, rules, golden files
