@@ -6,12 +6,20 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/datameesh/datameesh/services/apimetrics"
+	"github.com/datameesh/datameesh/services/internal/background"
 	"github.com/datameesh/datameesh/services/internal/rest"
 )
 
 const logs = "/v1/logs"
 
 func (s server) storeLogs(c *gin.Context) error {
+	if background.Asked(c.Request.Header) {
+		return background.Run(func() error { return s.storeBatch(c) })
+	}
+	return s.storeBatch(c)
+}
+
+func (s server) storeBatch(c *gin.Context) error {
 	batch, err := rest.Body[apimetrics.Batch](c)
 	if err != nil {
 		return err

@@ -51,6 +51,16 @@ func TestInvalidBatchesStoreNothing(t *testing.T) {
 	}
 }
 
+// A batch that gives way is stored, or refused, like any other.
+func TestBatchesThatGiveWay(t *testing.T) {
+	c := newCaller(t)
+	c.want(202, "POST", "/v1/logs", batch(t, entryAt(time.Now().UTC())), "Priority", "u=7")
+	c.want(422, "POST", "/v1/logs", `{"entries":[]}`, "Priority", "u=7")
+	if got := len(items(c.want(200, "GET", "/v1/logs", ""))); got != 1 {
+		t.Errorf("%d entries are stored, want 1", got)
+	}
+}
+
 func TestLargestBatchFits(t *testing.T) {
 	c := newCaller(t)
 	e := entryAt(time.Now().UTC())

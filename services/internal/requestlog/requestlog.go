@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/datameesh/datameesh/services/internal/background"
 )
 
 // An Entry is one served request, as the logger receives it. It holds route
@@ -367,7 +369,7 @@ func (c *Client) move(least int64) bool {
 			return false // wait in the queue: order, and room when the logger is back
 		}
 	}
-	err = c.post(b)
+	err = c.post(b, false)
 	if err != nil {
 		slog.Warn("the logger did not take a batch", "entries", b.entries, "error", err)
 	}
@@ -461,12 +463,16 @@ func (c *Client) drain() {
 	}
 }
 
+// patient says whether what waits can wait for longer.
+func (c *Client) patient() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spill.bytes <= c.spill.limit/patientPart
+}
+
 // giveWay pauses, but not when the program wants to end or much waits.
 func (c *Client) giveWay(pause time.Duration) {
-	c.mu.Lock()
-	much := c.spill.bytes > c.spill.limit/patientPart
-	c.mu.Unlock()
-	if much {
+	if !c.patient() {
 		return
 	}
 	select {
@@ -499,7 +505,7 @@ func (c *Client) sendOldest() (sent bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read the spill: %w", err)
 	}
-	err = c.post(b)
+	err = c.post(b, c.patient())
 	var refusal *refusal
 	if err != nil && !errors.As(err, &refusal) {
 		return false, err
@@ -530,7 +536,8 @@ type refusal struct{ status string }
 
 func (r *refusal) Error() string { return "the logger answered " + r.status }
 
-func (c *Client) post(b batch) error {
+// post sends a batch; the logger may take its time for a patient one.
+func (c *Client) post(b batch, patient bool) error {
 	request, err := http.NewRequestWithContext(c.sending, http.MethodPost, c.URL+"/v1/logs", bytes.NewReader(b.body))
 	if err != nil {
 		return err
@@ -538,6 +545,9 @@ func (c *Client) post(b batch) error {
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+c.Key)
 	request.Header.Set("Idempotency-Key", b.id)
+	if patient {
+		background.Ask(request.Header)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return err

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/datameesh/datameesh/services/internal/background"
 )
 
 // A ledger is a logger that stores each batch once, by its id, as the real one
@@ -536,4 +538,32 @@ func TestPausesEndWhenMuchWaitsAndWithTheProgram(t *testing.T) {
 	}
 	close(c.stop)
 	c.giveWay(time.Hour)
+}
+
+// What can wait in the spill gives way at the logger; a spill that fills does not, nor
+// what cannot be kept.
+func TestBatchesGiveWayWhileTheyCanWait(t *testing.T) {
+	for name, x := range map[string]struct {
+		config Config
+		want   bool
+	}{
+		"spilled":                 {Config{SpillDir: t.TempDir()}, true},
+		"a quarter of it is full": {Config{SpillDir: t.TempDir(), SpillBytes: 600}, false},
+		"without a spill":         {Config{}, false},
+	} {
+		asked := make(chan bool, 1)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- background.Asked(r.Header)
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		x.config.URL = server.URL
+		c := beginWith(t, x.config, never)
+		record(c, 0, 1)
+		c.Stop(t.Context())
+		server.Close()
+		want(t, c, Counts{Served: 1, Stored: 1})
+		if got := <-asked; got != x.want {
+			t.Errorf("%s: asked to give way: %v", name, got)
+		}
+	}
 }

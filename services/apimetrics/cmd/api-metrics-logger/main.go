@@ -19,13 +19,8 @@ func main() {
 		// How long request logs and the metrics rolled up from them are kept.
 		Logs    postgres.Days `env:"RETENTION_DAYS" envDefault:"30"`
 		Metrics postgres.Days `env:"METRICS_RETENTION_DAYS" envDefault:"400"`
-		// On a busy machine logs wait in the spill of their API, requests do not.
-		Nice int `env:"NICE" envDefault:"10"`
 	}
 	os.Exit(service.Main("api-metrics-logger", schema.Schema{Migrator: "apimetrics-migrate", Files: migrations.Files}, func(ctx context.Context, db *database.DB, s rest.Service) (*rest.Router, func(context.Context) error, error) {
-		if err := service.Nice(config.Nice); err != nil {
-			return nil, nil, err
-		}
 		store := postgres.New(db)
 		go store.Tidy(ctx, postgres.Retention{Logs: config.Logs, Metrics: config.Metrics})
 		router, err := collect.Routes(store, s)
