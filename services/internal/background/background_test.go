@@ -14,8 +14,9 @@ import (
 func policy(t *testing.T, thread int) uint32 {
 	t.Helper()
 	attr, err := unix.SchedGetAttr(thread, 0)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil { // not Fatal: it is called by goroutines of others
+		t.Errorf("policy of thread %d: %v", thread, err)
+		return 0
 	}
 	return attr.Policy
 }

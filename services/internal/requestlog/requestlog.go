@@ -463,14 +463,20 @@ func (c *Client) drain() {
 	}
 }
 
-// patient says whether what waits can wait for longer.
+// patient says whether what waits can wait for longer: not when the program wants to
+// end or much waits.
 func (c *Client) patient() bool {
+	select {
+	case <-c.stop:
+		return false
+	default:
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spill.bytes <= c.spill.limit/patientPart
 }
 
-// giveWay pauses, but not when the program wants to end or much waits.
+// giveWay pauses while there is patience.
 func (c *Client) giveWay(pause time.Duration) {
 	if !c.patient() {
 		return

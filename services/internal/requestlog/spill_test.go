@@ -541,15 +541,17 @@ func TestPausesEndWhenMuchWaitsAndWithTheProgram(t *testing.T) {
 }
 
 // What can wait in the spill gives way at the logger; a spill that fills does not, nor
-// what cannot be kept.
+// what cannot be kept, nor what a program that ends has left.
 func TestBatchesGiveWayWhileTheyCanWait(t *testing.T) {
 	for name, x := range map[string]struct {
 		config Config
+		pause  time.Duration
 		want   bool
 	}{
-		"spilled":                 {Config{SpillDir: t.TempDir()}, true},
-		"a quarter of it is full": {Config{SpillDir: t.TempDir(), SpillBytes: 600}, false},
-		"without a spill":         {Config{}, false},
+		"spilled":                 {Config{SpillDir: t.TempDir()}, time.Millisecond, true},
+		"a quarter of it is full": {Config{SpillDir: t.TempDir(), SpillBytes: 600}, time.Millisecond, false},
+		"without a spill":         {Config{}, time.Millisecond, false},
+		"at the end":              {Config{SpillDir: t.TempDir()}, never, false},
 	} {
 		asked := make(chan bool, 1)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -557,8 +559,11 @@ func TestBatchesGiveWayWhileTheyCanWait(t *testing.T) {
 			w.WriteHeader(http.StatusAccepted)
 		}))
 		x.config.URL = server.URL
-		c := beginWith(t, x.config, never)
+		c := beginWith(t, x.config, x.pause)
 		record(c, 0, 1)
+		if x.pause != never {
+			until(t, c, "stored", func(now Counts) bool { return now.Stored == 1 })
+		}
 		c.Stop(t.Context())
 		server.Close()
 		want(t, c, Counts{Served: 1, Stored: 1})
