@@ -70,7 +70,8 @@ const (
 	// A pause after a batch from the spill, in times of what storing it took. That takes
 	// long when the machine is busy; then requests go first, and their entries wait.
 	manners = 4
-	// There are no pauses once the entries fill more than this part of the spill: a quarter.
+	// Entries give way no longer, neither by pauses nor at the logger, once they fill more than
+	// this part of the spill: a quarter.
 	patientPart = 4
 )
 
