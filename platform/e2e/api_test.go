@@ -115,7 +115,7 @@ func (m *mesh) testRevenue(t *testing.T) {
 
 	// The requests just made, and no others, have arrived at the logger.
 	id := paid.header.Get("X-Request-Id")
-	m.until(t, "the request is in the log", func() error {
+	until(t, "the request is in the log", func() error {
 		var logs struct {
 			Items []struct {
 				Method, Route, APIKey string

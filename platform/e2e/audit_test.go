@@ -38,7 +38,7 @@ func (m *mesh) audited(t *testing.T, flags ...string) []auditEvent {
 func (m *mesh) untilAudited(t *testing.T, n int, flags ...string) []auditEvent {
 	t.Helper()
 	var list []auditEvent
-	m.until(t, strings.Join(flags, " "), func() error {
+	until(t, strings.Join(flags, " "), func() error {
 		if list = m.audited(t, flags...); len(list) < n {
 			return fmt.Errorf("%d events", len(list))
 		}

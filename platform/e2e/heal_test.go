@@ -79,7 +79,7 @@ func (m *mesh) testKilledDatabase(t *testing.T) {
 	t.Cleanup(func() { _ = closeFolder() })
 	kill(t, "marketing-db", before["marketing-db"].PID)
 
-	m.until(t, "status says that marketing-db is down", func() error {
+	until(t, "status says that marketing-db is down", func() error {
 		c := m.status(t, 0)["marketing-db"]
 		if c.Ready || c.Error == "" {
 			return fmt.Errorf("%s: %s", c.State, c.Error)
@@ -140,7 +140,7 @@ func (m *mesh) testKilledServers(t *testing.T) {
 	for _, name := range killed {
 		kill(t, name, before[name].PID)
 	}
-	m.until(t, "sales-api and trino run again", func() error {
+	until(t, "sales-api and trino run again", func() error {
 		all := m.status(t, 0)
 		for _, name := range killed {
 			if c := all[name]; !c.Ready || c.PID == before[name].PID {
@@ -164,7 +164,7 @@ func (m *mesh) testKilledSupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	kill(t, "supervisor", report.PID)
-	m.until(t, "the supervisor is gone", func() error {
+	until(t, "the supervisor is gone", func() error {
 		if _, err := control.NewClient(m.home).Status(m.ctx); !errors.Is(err, control.ErrNotRunning) {
 			return fmt.Errorf("it answers: %w", err)
 		}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/secrets"
 	"github.com/datameesh/datameesh/platform/state"
@@ -246,25 +247,9 @@ func says(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// until tries again until try returns nil.
-func (m *mesh) until(t *testing.T, what string, try func() error) {
+func until(t *testing.T, what string, try func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(m.ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); ; {
-		err := try()
-		if err == nil {
-			t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds())
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited %s for: %s: %v", time.Since(begin).Round(time.Second), what, err)
-		}
-	}
+	meshtest.Until(t, patience, what, try)
 }
 
 // A component is one of "status -o json", with the fields that are documented.
@@ -299,7 +284,7 @@ func (m *mesh) status(t *testing.T, code int) map[string]component {
 func (m *mesh) healed(t *testing.T) map[string]component {
 	t.Helper()
 	var all map[string]component
-	m.until(t, "everything is ready", func() error {
+	until(t, "everything is ready", func() error {
 		all = m.status(t, 0)
 		for _, c := range all {
 			if !c.Ready {

@@ -33,7 +33,7 @@ func (m *mesh) transactions(t *testing.T) (done int, state string, err error) {
 func TestInterruptedSeeding(t *testing.T) {
 	m := newMesh(t)
 	c := m.begin(t, m.up("--scale", "load")...)
-	m.until(t, "some of the data is there", func() error {
+	until(t, "some of the data is there", func() error {
 		done, state, err := m.transactions(t)
 		if err == nil && done < 2 {
 			err = fmt.Errorf("%d transactions, %s", done, state)
@@ -52,7 +52,7 @@ func TestInterruptedSeeding(t *testing.T) {
 
 	c = m.begin(t, "up")
 	var before int
-	m.until(t, "the seeding goes on", func() error {
+	until(t, "the seeding goes on", func() error {
 		log := m.begin(t, "logs", "sales-api-seed", "-n", "100").wait(t).stdout
 		_, after, found := strings.Cut(log, "going on with an interrupted seeding: ")
 		if !found {
@@ -66,7 +66,7 @@ func TestInterruptedSeeding(t *testing.T) {
 	if before < 2 {
 		t.Errorf("it began anew: %d transactions were kept", before)
 	}
-	m.until(t, "more of the data is there", func() error {
+	until(t, "more of the data is there", func() error {
 		done, state, err := m.transactions(t)
 		if err == nil && done <= before {
 			err = fmt.Errorf("%d transactions, %s", done, state)

@@ -39,7 +39,7 @@ func (m *mesh) testSimulate(t *testing.T) {
 	orders, leads, _ := look()
 	began := time.Now()
 	c := m.begin(t, "simulate", "--rate", "40", "--seed", "7")
-	m.until(t, "orders and leads grow", func() error {
+	until(t, "orders and leads grow", func() error {
 		o, l, asOf := look()
 		if o <= orders || l <= leads {
 			return fmt.Errorf("%d orders, %d leads; before %d and %d", o, l, orders, leads)

@@ -70,7 +70,7 @@ func (m *mesh) testSource(t *testing.T) {
 	// What runs is waited for.
 	const marker = "waited for by a test"
 	long := m.begin(t, "query", "/* "+marker+" */ SELECT count(*) FROM TABLE(sequence(1, 400000)) a CROSS JOIN TABLE(sequence(1, 2000)) b WHERE a.sequential_number % 7 = b.sequential_number % 5")
-	m.until(t, "the query runs", func() error {
+	until(t, "the query runs", func() error {
 		found, err := rows(m.ctx, m.trino(t, "mike"), `SELECT state FROM system.runtime.queries WHERE query LIKE '/* `+marker+` */%'`)
 		if err == nil && (len(found) != 1 || strings.TrimSpace(found[0]) != "RUNNING") {
 			err = fmt.Errorf("the server says %q", found)

@@ -90,14 +90,14 @@ func (m *mesh) testInterruptedQuery(t *testing.T) {
 			return nil
 		}
 	}
-	m.until(t, "the query runs", look("RUNNING"))
+	until(t, "the query runs", look("RUNNING"))
 	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.wait(t); r.code != 130 {
 		t.Errorf("exit code is not 130: %s", r)
 	}
-	m.until(t, "it is cancelled on the server", look("FAILED USER_CANCELED"))
+	until(t, "it is cancelled on the server", look("FAILED USER_CANCELED"))
 }
 
 // A login asks Trino for one thing, with a password or a header only.

@@ -101,27 +101,6 @@ func refused(t *testing.T, c grafana.Client, status int, method, path string, bo
 	}
 }
 
-// until asks again until try returns nil.
-func until(t *testing.T, patience time.Duration, what string, try func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for begin := time.Now(); ; {
-		err := try()
-		if err == nil {
-			t.Logf("%s: after %.0f s", what, time.Since(begin).Seconds())
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited %s for: %s: %v", patience, what, err)
-		}
-	}
-}
-
 // Everything that the files say is there, and nothing that they do not say.
 func (s *suite) provisioned(t *testing.T) {
 	mike := s.as(t, "mike")
@@ -284,7 +263,7 @@ func (s *suite) panels(t *testing.T) {
 				for _, q := range p.Queries {
 					ran++
 					// The collector writes every minute, what it writes first may still be to come.
-					until(t, 3*time.Minute, fmt.Sprintf("panel %q of %s as %s", p.Title, d.Title, person), func() error {
+					meshtest.Until(t, 3*time.Minute, fmt.Sprintf("panel %q of %s as %s", p.Title, d.Title, person), func() error {
 						frames, err := s.query(t.Context(), c, q, v)
 						if err == nil && rows(frames) == 0 {
 							err = errors.New("no rows")
@@ -346,7 +325,7 @@ func (s *suite) away(t *testing.T) {
 		}
 	})
 	execute(t, super, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'grafana_ro'`)
-	until(t, time.Minute, "the panel says that its database is away", func() error {
+	meshtest.Until(t, time.Minute, "the panel says that its database is away", func() error {
 		if _, err := s.query(t.Context(), emma, leads, v); err == nil {
 			return errors.New("it answers")
 		}
@@ -356,7 +335,7 @@ func (s *suite) away(t *testing.T) {
 		t.Errorf("orders: %d rows, %v", rows(frames), err)
 	}
 	execute(t, super, `ALTER DATABASE marketing_data ALLOW_CONNECTIONS true`)
-	until(t, time.Minute, "the panel draws again", func() error { _, err := s.query(t.Context(), emma, leads, v); return err })
+	meshtest.Until(t, time.Minute, "the panel draws again", func() error { _, err := s.query(t.Context(), emma, leads, v); return err })
 }
 
 func execute(t *testing.T, conn *pgx.Conn, sql string) {
@@ -439,7 +418,7 @@ func (s *suite) morning(t *testing.T) {
 // mail waits for a mail to Sarah whose subject and text hold these.
 func (s *suite) mail(t *testing.T, subject string, texts ...string) {
 	t.Helper()
-	until(t, 6*time.Minute, "mail about "+subject, func() error {
+	meshtest.Until(t, 6*time.Minute, "mail about "+subject, func() error {
 		var list struct {
 			Messages []struct {
 				ID, Subject string
@@ -478,7 +457,7 @@ func (s *suite) noMailbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(t, s.as(t, "emma"), "/api/search?type=dash-db", nil)
-	until(t, time.Minute, "the mailbox is back", func() error {
+	meshtest.Until(t, time.Minute, "the mailbox is back", func() error {
 		if s.pid(t, "mailbox") == pid {
 			return errors.New("the old one")
 		}

@@ -170,25 +170,9 @@ func says(t *testing.T, k *jupyterhub.Kernel, code string) string {
 	return strings.TrimSpace(jupyterhub.Plain(outputs))
 }
 
-// until tries again until try returns nil.
 func until(t *testing.T, what string, try func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // Trino takes three on a machine that tests much else
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); ; {
-		err := try()
-		if err == nil {
-			t.Logf("%s: after %.1f s", what, time.Since(begin).Seconds())
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited %s for: %s: %v", time.Since(begin).Round(time.Second), what, err)
-		}
-	}
+	meshtest.Until(t, 5*time.Minute, what, try) // Trino takes three on a machine that tests much else
 }
 
 // component is one line of "status".
