@@ -33,6 +33,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/bootstrap"
 	"github.com/datameesh/datameesh/platform/jupyterhub"
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -873,33 +874,81 @@ except OSError as e:
 	}
 }
 
-func (s *suite) trinoKilled(t *testing.T) {
-	k := s.kernel(t, "alex")
-	says(t, k, "import meesh; print(len(meesh.query('SELECT 1 AS one')))")
-	type result struct {
-		err  error
-		took time.Duration
-	}
-	done := make(chan result, 1)
+// An endlessQuery is one that a person asks from a notebook, hours of work.
+type endlessQuery struct {
+	suite  *suite
+	person string
+	ended  chan cellEnd
+}
+
+type cellEnd struct {
+	err   error
+	after time.Duration
+}
+
+// endless returns once the query runs.
+func (s *suite) endless(t *testing.T, k *jupyterhub.Kernel, person string) *endlessQuery {
+	t.Helper()
+	q := &endlessQuery{s, person, make(chan cellEnd, 1)}
 	go func() {
 		begin := time.Now()
-		_, err := k.Run(t.Context(), "meesh.query('SELECT count(*) FROM UNNEST(sequence(1, 10000)) a(x), UNNEST(sequence(1, 10000)) b(y), UNNEST(sequence(1, 1000)) c(z) WHERE x * y * z = 7')")
-		done <- result{err, time.Since(begin)}
+		_, err := k.Run(t.Context(), "import meesh; meesh.query('"+endlessSQL+"')")
+		q.ended <- cellEnd{err, time.Since(begin)}
 	}()
-	until(t, "alex's query runs", func() error {
-		out, err := s.run(t.Context(), "query", "-o", "csv", "SELECT count(*) FROM system.runtime.queries WHERE state = 'RUNNING' AND \"user\" = 'alex'")
-		if err == nil && !strings.Contains(out, "\n1\n") {
-			err = errors.New("it does not yet")
+	until(t, person+"'s query runs", func() error {
+		select {
+		case end := <-q.ended:
+			t.Fatalf("it ended after %.1f s: %v", end.after.Seconds(), end.err)
+		default:
 		}
-		return err
+		return q.counts(t, 1)
 	})
-	s.kill(t, "trino")
-	r := <-done
-	raised, ok := errors.AsType[*jupyterhub.CellError](r.err)
-	if !ok {
-		t.Fatalf("a query while Trino was killed: %v", r.err)
+	return q
+}
+
+const endlessSQL = "SELECT count(*) FROM UNNEST(sequence(1, 10000)) a(x), UNNEST(sequence(1, 10000)) b(y), UNNEST(sequence(1, 10000)) c(z) WHERE x * y * z = 7"
+
+// counts wants so many of them to run; the person may have other queries.
+func (q *endlessQuery) counts(t *testing.T, want int) error {
+	out, err := q.suite.run(t.Context(), "query", "-o", "csv", fmt.Sprintf(
+		"SELECT count(*) FROM system.runtime.queries WHERE state = 'RUNNING' AND \"user\" = '%s' AND query = '%s'", q.person, endlessSQL))
+	if err == nil && !strings.Contains(out, fmt.Sprintf("\n%d\n", want)) {
+		err = fmt.Errorf("want %d that run: %s", want, out)
 	}
-	t.Logf("after %.1f s the cell says: %s: %s", r.took.Seconds(), raised.Name, raised.Value)
+	return err
+}
+
+// raised waits for the end of the cell, which must raise something.
+func (q *endlessQuery) raised(t *testing.T) string {
+	t.Helper()
+	end := <-q.ended
+	raised, ok := errors.AsType[*jupyterhub.CellError](end.err)
+	if !ok {
+		t.Fatalf("the cell ended after %.1f s: %v", end.after.Seconds(), end.err)
+	}
+	t.Logf("after %.1f s the cell says: %s: %s", end.after.Seconds(), raised.Name, raised.Value)
+	return raised.Name
+}
+
+func (s *suite) interrupted(t *testing.T) {
+	alex := s.server(t, "alex")
+	k := s.kernel(t, "alex")
+	q := s.endless(t, k, "alex")
+	if err := alex.Call(t.Context(), http.MethodPost, "/user/alex/api/kernels/"+k.ID+"/interrupt", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if name := q.raised(t); name != "KeyboardInterrupt" {
+		t.Errorf("the cell raised %s", name)
+	}
+	// Alone it would run for five minutes, until Trino misses its client.
+	meshtest.Until(t, time.Minute, "Trino works on it no more", func() error { return q.counts(t, 0) })
+}
+
+func (s *suite) trinoKilled(t *testing.T) {
+	k := s.kernel(t, "alex")
+	q := s.endless(t, k, "alex")
+	s.kill(t, "trino")
+	q.raised(t)
 	until(t, "the same notebook asks again", func() error {
 		_, err := k.Run(t.Context(), "meesh.query('SELECT 1 AS one')")
 		return err

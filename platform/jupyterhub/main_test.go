@@ -51,6 +51,7 @@ func TestHub(t *testing.T) {
 		{"the proxy is killed", s.proxyKilled},
 		{"a kernel is killed", s.kernelKilled},
 		{"a home is full", s.diskFull},
+		{"an interrupted query ends", s.interrupted},
 		{"Trino is killed", s.trinoKilled},
 		{"who changes a password logs in anew", s.changed},
 		{"who is removed is out", s.removed},

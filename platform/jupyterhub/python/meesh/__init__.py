@@ -124,7 +124,7 @@ def connect(catalog: str | None = None, schema: str | None = None, **more: Any) 
 def query(sql: str, parameters: list[Any] | None = None) -> pandas.DataFrame:
     """Ask Trino and get all rows as a DataFrame; ? in the statement stands for a parameter.
 
-    Decimals become float64, as pandas and plots work with them.
+    Who interrupts the cell ends the query. Decimals become float64, as pandas and plots work with them.
     """
     import decimal
 
@@ -132,8 +132,12 @@ def query(sql: str, parameters: list[Any] | None = None) -> pandas.DataFrame:
 
     with connect() as connection:
         cursor = connection.cursor()
-        cursor.execute(sql, parameters)
-        rows = cursor.fetchall()
+        try:
+            cursor.execute(sql, parameters)
+            rows = cursor.fetchall()
+        except KeyboardInterrupt:  # else Trino works on for minutes, and counts it among your queries
+            cursor.cancel()
+            raise
         columns = [column[0] for column in cursor.description or []]
     frame = pandas.DataFrame(rows, columns=columns)
     for name in frame.columns:
