@@ -25,6 +25,7 @@ import (
 
 	"github.com/datameesh/datameesh/platform/freeport"
 	"github.com/datameesh/datameesh/platform/local"
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/objectstore"
 	"github.com/datameesh/datameesh/platform/query"
 	"github.com/datameesh/datameesh/platform/state"
@@ -208,18 +209,16 @@ func (m *mesh) want(t *testing.T, statement, want string) {
 	}
 }
 
-// until asks again and again until the answer is as wanted.
+// until asks until the answer is as wanted.
 func (m *mesh) until(t *testing.T, statement, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	meshtest.Until(t, patience, statement, func() error {
 		got, err := m.ask(t, statement)
-		if err == nil && got == want {
-			return
+		if err == nil && got != want {
+			err = fmt.Errorf("%q, want %q", got, want)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %q %v, want %q", statement, got, err, want)
-		}
-	}
+		return err
+	})
 }
 
 // statements runs a file of statements; at least so many must be in it.

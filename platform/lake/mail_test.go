@@ -3,14 +3,14 @@
 package lake
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/smtp"
 	"testing"
-	"time"
 
+	"github.com/datameesh/datameesh/platform/meshtest"
 	"github.com/datameesh/datameesh/platform/topology"
 )
 
@@ -27,27 +27,23 @@ func (m *mesh) mail(t *testing.T) {
 	m.kill(t, "mailbox")
 	m.want(t, "select count(*) from sales.public.customers", "100")
 	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", topology.PortMailbox+m.offset)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ready, nil)
+	meshtest.Until(t, patience, "the mailbox is back", func() error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ready, nil)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				break
-			}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("the mailbox did not come back")
+		if err := resp.Body.Close(); err != nil {
+			return err
 		}
-	}
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		return nil
+	})
 	if after := m.pid(t, "mailbox"); after == before {
 		t.Errorf("process %d was killed and is there", before)
 	}
