@@ -262,6 +262,10 @@ func TestPublish(t *testing.T) {
 	if got := contents(t, conn); got != "marts.a=1 marts.b=2" {
 		t.Error(got)
 	}
+	var known int // to the planner, before autovacuum came by
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_class WHERE relnamespace = 'marts'::regnamespace AND reltuples = 1`).Scan(&known); err != nil || known != 2 {
+		t.Errorf("%d of 2 new marts have statistics: %v", known, err)
+	}
 	if err := Prepare(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
