@@ -58,10 +58,11 @@ const (
 // what was there to marts_old, also what is no mart any more. wanted are the
 // marts that the project has; each must have been built.
 func Publish(ctx context.Context, conn *pgx.Conn, wanted []string) error {
-	if err := analyze(ctx, conn, wanted); err != nil {
+	// Not in the transaction of the swap, which may be tried often.
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return analyze(ctx, tx, wanted) })
+	if err != nil {
 		return fmt.Errorf("publish the marts: %w", err)
 	}
-	var err error
 	for range swapTries {
 		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return swap(ctx, tx, wanted) })
 		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "55P03" { // lock_not_available
@@ -81,8 +82,8 @@ func Publish(ctx context.Context, conn *pgx.Conn, wanted []string) error {
 
 // analyze gives new marts what the planner goes by. Autovacuum comes up to a minute
 // after them, and the pages of dashboards took three times as long until then.
-func analyze(ctx context.Context, conn *pgx.Conn, wanted []string) error {
-	next, err := tables(ctx, conn, martsNext)
+func analyze(ctx context.Context, tx pgx.Tx, wanted []string) error {
+	next, err := tables(ctx, tx, martsNext)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func analyze(ctx context.Context, conn *pgx.Conn, wanted []string) error {
 		if !slices.Contains(next, name) {
 			return fmt.Errorf("%s was not built", name)
 		}
-		if _, err := conn.Exec(ctx, `ANALYZE `+pgx.Identifier{martsNext, name}.Sanitize()); err != nil {
+		if _, err := tx.Exec(ctx, `ANALYZE `+pgx.Identifier{martsNext, name}.Sanitize()); err != nil {
 			return err
 		}
 	}
@@ -133,13 +134,8 @@ func move(ctx context.Context, tx pgx.Tx, from, name, to string) error {
 	return err
 }
 
-// A querier is a connection, or a transaction of it.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func tables(ctx context.Context, q querier, schema string) ([]string, error) {
-	rows, err := q.Query(ctx, `SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, schema)
+func tables(ctx context.Context, tx pgx.Tx, schema string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, schema)
 	if err != nil {
 		return nil, err
 	}

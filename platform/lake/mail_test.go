@@ -3,6 +3,7 @@
 package lake
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +28,10 @@ func (m *mesh) mail(t *testing.T) {
 	m.kill(t, "mailbox")
 	m.want(t, "select count(*) from sales.public.customers", "100")
 	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", topology.PortMailbox+m.offset)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // also for a single answer
+	defer cancel()
 	meshtest.Until(t, patience, "the mailbox is back", func() error {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ready, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ready, nil)
 		if err != nil {
 			return err
 		}
